@@ -1,0 +1,158 @@
+"""Smooth changes of magnitude and of time, and shifts: everything that is a curve over the window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+import torch
+from scipy.interpolate import CubicSpline
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from harkd.augment.transform import Draws, Params, Spec, Transform, weighted_sum
+from harkd.datasets import Signals
+from harkd.datasets.card import Invariance
+from harkd.errors import UsageError
+
+
+@lru_cache(maxsize=64)
+def spline_basis(knots: int, time: int, device: torch.device) -> Tensor:
+    """(knots, time): a not-a-knot cubic spline is linear in its knot values, so a curve is a weighted sum of these."""
+    places = np.linspace(0, max(time - 1, 1), knots)
+    curves = CubicSpline(places, np.eye(knots), bc_type="not-a-knot")(np.arange(time))
+    return torch.from_numpy(np.ascontiguousarray(curves.T, dtype=np.float32)).to(device)
+
+
+def spline(knots: Tensor, time: int) -> Tensor:
+    """(..., curve, time) not-a-knot cubic splines through (..., curve, knots) values at even distances over a window."""
+    return weighted_sum(knots, spline_basis(knots.shape[-1], time, knots.device).to(knots.dtype))
+
+
+def warp_gather(x: Tensor, positions: Tensor) -> Tensor:
+    """Read x (batch, channel, time) at fractional samples (batch, time'), by linear interpolation; ends are held."""
+    time = x.shape[-1]
+    if time == 1:
+        return x.expand(-1, -1, positions.shape[1]).clone()
+    across = positions.to(x.dtype) * (2 / (time - 1)) - 1
+    grid = torch.stack([across, torch.zeros_like(across)], -1)[:, None]
+    return grid_sample(x[:, :, None], grid, mode="bilinear", padding_mode="border", align_corners=True)[:, :, 0]
+
+
+def _check_knots(knots: int) -> None:
+    if knots < 0:
+        raise UsageError(f"knots counts the values between the two ends, so it is at least 0; got {knots}")
+
+
+@dataclass(frozen=True)
+class TimeTransform(Transform):
+    """Base of ops that move time: one map on [0, 1] per window, for every sensor at its own rate and for dense labels."""
+
+    def positions(self, params: Params, time: int) -> Tensor:
+        """(batch, time) where each new sample comes from, in samples; whole numbers (int64) or fractions (float32)."""
+        raise NotImplementedError
+
+    def apply(self, x: Signals, params: Params, spec: Spec) -> Signals:
+        moved = {}
+        for name, signal in x.items():
+            at = self.positions(params, signal.shape[-1])
+            moved[name] = warp_gather(signal, at) if at.is_floating_point() else torch.take_along_dim(signal, at[:, None], 2)
+        return moved
+
+    def apply_dense(self, labels: Tensor, params: Params) -> Tensor:
+        at = self.positions(params, labels.shape[-1])
+        return labels.gather(1, at.round().long())
+
+
+@dataclass(frozen=True)
+class Shifting(TimeTransform):
+    """Roll the window round by U{0..floor(share * T)} samples, forward or backward.
+
+    After Jeon et al., IEEE IoT Journal 9(14), 2022; the default share is recalled, not verified.
+    """
+
+    share: float = 0.5
+    STRENGTH: ClassVar = ("share", 0.5)
+    MOST: ClassVar = 1.0
+
+    def slots(self, spec: Spec) -> int:
+        return 2
+
+    def sample(self, draws: Draws, spec: Spec) -> Params:
+        u = draws.uniform(2)
+        return {"step": u[:, :1], "backward": u[:, 1:] < 0.5}
+
+    def positions(self, params: Params, time: int) -> Tensor:
+        step = (params["step"] * (int(self.share * time) + 1)).long()
+        step = torch.where(params["backward"], -step, step)
+        return (torch.arange(time, device=step.device) - step) % time
+
+
+@dataclass(frozen=True)
+class TimeWarp(TimeTransform):
+    """Play the window at a speed that follows a cubic spline through `knots` + 2 values of N(1, `sigma`^2).
+
+    Um et al., ICMI 2017, warp every axis on its own, which tears the axes of a sensor apart; here all channels share one
+    map. Speeds are held at 0.1 at least, so that time never runs backward. Assumes the invariance `pace`.
+    """
+
+    sigma: float = 0.2
+    knots: int = 4
+    STRENGTH: ClassVar = ("sigma", 0.3)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_knots(self.knots)
+
+    @property
+    def assumes(self) -> frozenset[Invariance]:
+        return frozenset({"pace"})
+
+    def slots(self, spec: Spec) -> int:
+        return self.knots + 2
+
+    def sample(self, draws: Draws, spec: Spec) -> Params:
+        return {"speed": self.sigma * draws.normal(self.knots + 2)}
+
+    def positions(self, params: Params, time: int) -> Tensor:
+        knots = params["speed"]
+        if time == 1 or self.sigma == 0:  # the running sum below would be the identity but for rounding
+            return torch.arange(time, device=knots.device).expand(len(knots), -1)
+        speed = (1 + spline(knots[:, None], time)[:, 0]).clamp_min(0.1)
+        travelled = (speed[:, 1:] + speed[:, :-1]).cumsum(1)
+        travelled = torch.nn.functional.pad(travelled, (1, 0))
+        return travelled * ((time - 1) / travelled[:, -1:])
+
+
+@dataclass(frozen=True)
+class MagnitudeWarp(Transform):
+    """Multiply every channel by its own cubic spline through `knots` + 2 values of N(1, `sigma`^2) (Um et al., ICMI 2017).
+
+    The first and the last value stand at the ends of the window, the others at even distances between them.
+    """
+
+    sigma: float = 0.2
+    knots: int = 4
+    STRENGTH: ClassVar = ("sigma", 0.4)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_knots(self.knots)
+
+    def slots(self, spec: Spec) -> int:
+        return (self.knots + 2) * sum(len(sensor.channels) for sensor in spec.sensors.values())
+
+    def sample(self, draws: Draws, spec: Spec) -> Params:
+        widths = [len(sensor.channels) for sensor in spec.sensors.values()]
+        curves = self.sigma * draws.normal((self.knots + 2) * sum(widths)).unflatten(1, (-1, self.knots + 2))
+        return dict(zip(spec.sensors, curves.split(widths, 1), strict=True))
+
+    def apply(self, x: Signals, params: Params, spec: Spec) -> Signals:
+        moved = {}
+        for name, signal in x.items():
+            # Deviations from 1 go through the spline: at sigma 0 the factor is then exactly 1.
+            deviation = spline(params[name].to(signal.dtype), signal.shape[-1])
+            moved[name] = torch.addcmul(signal, signal, deviation)
+        return moved
