@@ -1,0 +1,285 @@
+"""The options of all commands: frozen dataclasses that are command line, recipe, stored configuration and cache key at once.
+
+Nothing here imports torch, so that every --help is quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shlex
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal
+
+from harkd.errors import UsageError, unknown
+from harkd.schema import STRICT_KEYS
+
+
+def _at_least(options: object, **bounds: float) -> None:
+    for name, bound in bounds.items():
+        found = getattr(options, name)
+        if not bound <= found < math.inf:
+            raise UsageError(f"{name} is at least {bound:g}{' and finite' if found == math.inf else ''}, got {found}")
+
+
+def _positive(**values: float) -> None:
+    for name, found in values.items():
+        if not 0 < found < math.inf:
+            raise UsageError(f"{name} is positive{' and finite' if found == math.inf else ''}, got {found}")
+
+
+def _shares(**values: float) -> None:
+    for name, found in values.items():
+        if not 0 <= found <= 1:
+            raise UsageError(f"{name} lies between 0 and 1, got {found}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Which windows, and how they are split."""
+
+    __pydantic_config__: ClassVar = STRICT_KEYS
+
+    data: str = "seglearn_watch"
+    """Data set: a name from `harkd list datasets`, or the path of a card (a TOML file)."""
+    data_folder: str = ""
+    """Where its recordings are, if harkd does not bring them along."""
+    window: int = 0
+    """Samples of a window; 0 takes the card's."""
+    step: int = 0
+    """Samples from one window to the next; 0 takes the card's."""
+    split: str = "official"
+    """official, loso:SUBJECT, kfold:K/I or session:NAME."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, window=0, step=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a net is trained."""
+
+    __pydantic_config__: ClassVar = STRICT_KEYS
+
+    epochs: int = 60
+    """Passes over the training windows."""
+    batch: int = 64
+    """Windows per step."""
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """Optimiser."""
+    rate: float = 3e-3
+    """Peak learning rate."""
+    schedule: Literal["onecycle", "cosine", "stairs", "constant"] = "onecycle"
+    """Learning rate over the run."""
+    weight_decay: float = 0.01
+    """Weight decay on weight matrices."""
+    clip: float = 5.0
+    """Largest gradient norm; 0 does not clip."""
+    patience: int = 0
+    """Stop after so many epochs without a better score on validation subjects; 0 trains all epochs."""
+    metric: Literal["accuracy", "nll"] = "accuracy"
+    """Score on validation subjects that says which epoch was best."""
+    select: Literal["last", "best"] = "last"
+    """Which weights are the result: of the last epoch, or of the best one on validation subjects."""
+    keep_epochs: tuple[int, ...] = ()
+    """Epochs (from 1) whose weights are kept beside the last and the best ones."""
+    augment: str = "none"
+    """Augmentation strategy, like "jeon_mix1" or "rotate(15)+jitter(0.05)|mixup(0.2)"."""
+    force_augment: bool = False
+    """Allow augmentations that assume what the data set's card denies."""
+    draws: int = 0
+    """Different augmentations of a window before the first comes back; 0: a new one at every visit."""
+    seed: int = 0
+    """Seed of initial weights and batch order."""
+    augment_seed: int = 0
+    """Seed of the augmentation; runs that share it see the same windows."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the nets."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, epochs=1, batch=2, weight_decay=0, clip=0, patience=0, draws=0)
+        _positive(rate=self.rate)
+        late = [epoch for epoch in self.keep_epochs if not 1 <= epoch <= self.epochs]
+        if late:
+            raise UsageError(f"keep_epochs lie between 1 and epochs ({self.epochs}), got {late[0]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Training, Data):
+    """Train a net on labels alone."""
+
+    net: str = "wrn1d-16-1"
+    """Net: a name from `harkd list nets`."""
+    sees: str = "all"
+    """What it sees: sensors, channels and rate, like "wrist_acc,wrist_gyro@20Hz"."""
+    smoothing: float = 0.0
+    """Label smoothing."""
+
+    def __post_init__(self) -> None:
+        Data.__post_init__(self)
+        Training.__post_init__(self)
+        _shares(smoothing=self.smoothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions:
+    """Base of the options of all methods."""
+
+    __pydantic_config__: ClassVar = STRICT_KEYS
+
+
+@dataclass(frozen=True, kw_only=True)
+class CE(MethodOptions):
+    """Options of `ce`: labels alone."""
+
+    smoothing: float = 0.0
+    """Label smoothing."""
+
+    def __post_init__(self) -> None:
+        _shares(smoothing=self.smoothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KD(MethodOptions):
+    """Options of `kd`: labels and tempered answers of one teacher."""
+
+    weight: float = 0.9
+    """Weight of the teacher; the labels have 1 - weight."""
+    temperature: float = 4.0
+    """Softmax temperature."""
+    reduction: Literal["batchmean", "mean"] = "batchmean"
+    """"mean" also divides by the number of classes, as several published codes do."""
+    smoothing: float = 0.0
+    """Label smoothing of the label part."""
+
+    def __post_init__(self) -> None:
+        _shares(weight=self.weight, smoothing=self.smoothing)
+        _positive(temperature=self.temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ESKD(KD):
+    """Options of `eskd`: the teacher is stopped at its best validation epoch; the student may stop listening early."""
+
+    stop: float = 1.0
+    """Share of the epochs after which only labels count."""
+    decay: float = 0.0
+    """Share of the epochs, before that, over which the teacher's weight falls to zero."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _shares(stop=self.stop, decay=self.decay)
+
+
+METHOD_OPTIONS: dict[str, type[MethodOptions]] = {"ce": CE, "kd": KD, "eskd": ESKD}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair(Training, Data):
+    """Who learns from whom."""
+
+    student: str = "dscnn-s"
+    """Student net: a name from `harkd list nets`."""
+    student_sees: str = "all"
+    """What the student sees: sensors, channels and rate, like "wrist_acc,wrist_gyro@20Hz"."""
+    teacher: str = "wrn1d-16-1"
+    """A net, trained first and shared by all runs that ask for the same, or the folder of a finished run."""
+    teacher_sees: str = "all"
+    """What the teacher sees."""
+    teacher_augment: str = "same"
+    """same: the student's augmented window; clean: the recorded one; or a strategy of its own."""
+    teacher_epochs: int = 60
+    """Most epochs of the teacher's training."""
+    teacher_patience: int = 15
+    """The teacher stops after so many epochs without a better score on validation subjects; 0 trains all epochs."""
+    teacher_strategy: str = "none"
+    """Augmentation of the teacher's own training."""
+    teacher_seed: int = 0
+    """Seed of the teacher: runs with several seeds share one teacher."""
+    method: str = "kd"
+    """Method: see `harkd list methods`."""
+
+    def __post_init__(self) -> None:
+        Data.__post_init__(self)
+        Training.__post_init__(self)
+        _at_least(self, teacher_epochs=1, teacher_patience=0)
+        if self.method not in METHOD_OPTIONS:
+            raise unknown("method", self.method, METHOD_OPTIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distill(Pair):
+    """Train a student that sees less with the help of a teacher that sees more."""
+
+    method_options: MethodOptions = field(default_factory=KD)
+    """Options of the method."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        wanted = METHOD_OPTIONS[self.method]
+        if type(self.method_options) is not wanted:
+            raise UsageError(f"method {self.method!r} takes options {wanted.__name__}, got {type(self.method_options).__name__}")
+
+    @property
+    def teacher_training(self) -> Train:
+        """The options that the teacher's own training has."""
+        shared = {f.name: getattr(self, f.name) for f in (*fields(Data), *fields(Training))}
+        changed = {
+            "epochs": self.teacher_epochs,
+            "patience": self.teacher_patience,
+            "augment": self.teacher_strategy,
+            "seed": self.teacher_seed,
+            "augment_seed": self.teacher_seed,
+            "draws": 0,
+            "select": "best",
+            "keep_epochs": (),
+        }
+        return Train(**{**shared, **changed, "net": self.teacher, "sees": self.teacher_sees})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where and how a command runs; none of it changes what is asked for."""
+
+    recipe: str = ""
+    """TOML file (or a name from harkd/recipes) with options; flags override it."""
+    out: str = ""
+    """Folder of the run; by default a folder under runs/ named after the options."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 ..."""
+    compiled: bool = False
+    """Compile the nets first (torch.compile): takes a minute, pays on long runs."""
+    threads: int = 0
+    """Threads for torch; 0 leaves it to torch."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, threads=0)
+
+
+def identity(options: object) -> str:
+    """A short hash of some options: the same options have the same, whatever order they were given in."""
+    text = json.dumps([type(options).__name__, asdict(options)], sort_keys=True)  # type: ignore[call-overload]
+    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def command_line(options: Train | Distill) -> str:
+    """The command that asks for these options."""
+    words = ["harkd", "train" if isinstance(options, Train) else "distill"]
+    given: list[tuple[Field[Any], object]] = [(f, options) for f in fields(options) if f.name != "method_options"]
+    if isinstance(options, Distill):
+        given += [(f, options.method_options) for f in fields(METHOD_OPTIONS[options.method])]
+    for f, holder in given:
+        value = getattr(holder, f.name)
+        if value == f.default:
+            continue
+        flag = f"--{f.name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{f.name.replace('_', '-')}")
+        elif isinstance(value, tuple):
+            words += [flag, *map(str, value)]
+        else:
+            words += [f"{flag}={value}"] if str(value).startswith("-") else [flag, str(value)]
+    return shlex.join(words)
