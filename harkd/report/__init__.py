@@ -1,0 +1,45 @@
+"""The report on some runs: one self-contained HTML page, and the same as Markdown.
+
+    runs -> Study (study.py) -> Page, a tree of plain dataclasses (tree.py, page.py) -> page.html, page.md
+
+Both files come from the one tree, so they cannot disagree; drawing is in figures.py, wording of numbers in words.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harkd.errors import HarkdError, UsageError
+from harkd.report.page import build
+from harkd.report.render import to_html, to_markdown
+from harkd.report.study import Study
+from harkd.runs import Run, write_atomically
+
+__all__ = ["Study", "build", "to_html", "to_markdown", "write_report"]
+
+
+def write_report(runs: Sequence[Run], html: Path) -> None:
+    """Write a report on finished runs as `html`, and beside it as Markdown (same stem, `.md`).
+
+    The page loads nothing and needs no script. Equal runs give equal bytes.
+
+    Args:
+        runs: of one data set and split; any mix of teachers, students alone and distilled students.
+        html: the page's path; its folder is made if it is missing.
+
+    Raises:
+        UsageError: no runs, runs that cannot stand in one report, or a path that ends in `.md`.
+        HarkdError: a run directory is damaged, or a file cannot be written.
+    """
+    if html.suffix.lower() == ".md":
+        raise UsageError(
+            f"{html}: give the name of the HTML page, like {html.with_suffix('.html').name}; the Markdown is written beside it"
+        )
+    page = build(Study.of(runs))
+    try:
+        html.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise HarkdError(f"cannot make the folder {html.parent}: {problem.strerror}") from None
+    write_atomically(html, to_html(page).encode())
+    write_atomically(html.with_suffix(".md"), to_markdown(page, html.name).encode())

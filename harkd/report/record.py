@@ -1,0 +1,135 @@
+"""What a finished run's files say, checked and typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harkd.errors import HarkdError, UsageError
+from harkd.evaluate import Evaluation
+from harkd.report.tree import Role
+from harkd.runs import Run
+from harkd.schema import validate
+
+
+@dataclass(frozen=True)
+class Part:
+    """Size of one part of a split."""
+
+    windows: int = 0
+    subjects: int = 0
+
+
+@dataclass(frozen=True)
+class SplitSizes:
+    """A split by subject, and how much is in it."""
+
+    name: str
+    train: Part = Part()
+    val: Part = Part()
+    test: Part = Part()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The data's terms of use."""
+
+    data: str
+    citation: str = ""
+    name: str = ""
+    commercial: bool | None = None
+    redistribute: bool | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `result.json` of a run says. Keys that a report does not use are left alone."""
+
+    role: Role
+    label: str
+    net: str
+    seed: int
+    parameters: int
+    weights_bytes: int
+    updates: int
+    epochs: int
+    split: SplitSizes
+    terms: Terms
+    test: Evaluation | None = None
+    method: str = ""
+    best_epoch: int | None = None
+    selected: str = "last"
+    augment: str = "none"
+    sees: str = "all"
+    teacher: str | None = ""
+    validation: Evaluation | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One record of a run's history: mean loss terms, and scores of the trained player on validation windows."""
+
+    terms: dict[str, float]
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run as the report sees it."""
+
+    where: str
+    result: Result
+    test: Evaluation
+    history: tuple[Epoch, ...]
+
+    @property
+    def seed(self) -> int:
+        return self.result.seed
+
+    def settings(self) -> dict[str, Any]:
+        """Options by name, `method_options.weight` for nested ones, without seeds and folders."""
+        flat = _flat(self.result.options)
+        return {name: value for name, value in flat.items() if not name.endswith(("seed", "folder"))}
+
+    @classmethod
+    def read(cls, run: Run) -> Trained:
+        """Read a run directory.
+
+        Raises:
+            HarkdError: it is damaged or incomplete; names the file and the key.
+            UsageError: the run was not tested.
+        """
+        path = run.folder / "result.json"
+        result = validate(Result, run.read_json("result.json"), str(path))
+        test = result.test
+        if test is None:
+            raise UsageError(f"{run.folder}: its split {result.split.name!r} has no test subjects, so there is nothing to report")
+        wide = len(test.classes)
+        if len(test.confusion) != wide or any(len(row) != wide for row in test.confusion) or not test.subjects:
+            raise HarkdError(
+                f"{path} is damaged (test: the confusion table needs {wide} rows and columns, and subjects): repeat the run"
+            )
+        try:
+            return cls(str(run.folder), result, test, tuple(_epoch(record) for record in run.history()))
+        except (OSError, ValueError, AttributeError, TypeError, KeyError) as problem:
+            raise HarkdError(f"{run.folder / 'history.jsonl'} is damaged ({problem}): repeat the run") from None
+
+
+def _epoch(record: Any) -> Epoch:
+    scores = record.get("scores") or {}
+    player: Mapping[str, Any] = scores.get("student") or next(iter(scores.values()), {})
+    terms = {name: float(value) for name, value in record.get("terms", {}).items() if name != "gradient norm"}
+    return Epoch(terms, {name: float(value) for name, value in player.items()})
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
