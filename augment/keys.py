@@ -119,7 +119,7 @@ def white_noise(words: Tensor, row: int) -> Tensor:
     The bank is read at a random offset, which is several times faster than drawing. Two windows of a batch of 256 may
     share part of a row (9 % do); their other parameters differ. `exact_noise` is the reference.
     """
-    # The longest power of two that can be needed: few banks, whatever the lengths.
+    # The length is rounded up, so that few banks are ever built.
     bank = _noise(words.device, max(_SPARE, 1 << row.bit_length()))
     # Overlapping rows of one line are a view, so a batch of rows is one copy.
     rows = bank.unfold(0, row, 1)[below(words, 2**NOISE_BITS)]

@@ -20,7 +20,7 @@ class BestOnValidation(nn.Module):
     Equal accuracies are told apart by the negative log-likelihood; equal scores keep the earlier epoch.
     """
 
-    def __init__(self, player: str, like: nn.Module, metric: Literal["accuracy", "nll"] = "accuracy", patience: int = 0) -> None:
+    def __init__(self, player: str, like: nn.Module, metric: Literal["accuracy", "nll"] = "nll", patience: int = 0) -> None:
         super().__init__()
         self.player, self.metric, self.patience = player, metric, patience
         self.best = copy.deepcopy(like)

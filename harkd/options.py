@@ -78,7 +78,7 @@ class Training:
     """Largest gradient norm; 0 does not clip."""
     patience: int = 0
     """Stop after so many epochs without a better score on validation subjects; 0 trains all epochs."""
-    metric: Literal["accuracy", "nll"] = "accuracy"
+    metric: Literal["accuracy", "nll"] = "nll"
     """Score on validation subjects that says which epoch was best."""
     select: Literal["last", "best"] = "last"
     """Which weights are the result: of the last epoch, or of the best one on validation subjects."""

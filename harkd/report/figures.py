@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from harkd.evaluate import ReliabilityBin
+from harkd.evaluation import ReliabilityBin
 from harkd.report.drawing import COLOURS, INK, PAPER, calm, draw, plain
 from harkd.report.tree import Role
 from harkd.report.words import count, many, percent, points

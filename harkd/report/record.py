@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harkd.errors import HarkdError, UsageError
-from harkd.evaluate import Evaluation
+from harkd.evaluation import Evaluation
 from harkd.report.tree import Role
 from harkd.runs import Run
 from harkd.schema import validate

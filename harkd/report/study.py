@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harkd.errors import UsageError
-from harkd.evaluate import BINS, ReliabilityBin
+from harkd.evaluation import BINS, ReliabilityBin
 from harkd.report.record import Result, Trained
 from harkd.report.tree import Role
 from harkd.runs import Run

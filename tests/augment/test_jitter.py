@@ -9,6 +9,7 @@ from scipy import stats
 
 from harkd.augment import Spec
 from harkd.augment.jitter import Jitter, NoiseInjection, Scaling
+from harkd.augment.keys import exact_noise, white_noise
 from harkd.datasets import Statistics
 
 N = 1_000_000
@@ -74,6 +75,16 @@ def test_exact_noise_and_the_bank_differ_but_share_their_levels(bench, spec):
     assert torch.equal(a["sigma"], b["sigma"])
     moved = bank.apply(zeros(5, 64), a, spec), exact.apply(zeros(5, 64), b, spec)
     assert not torch.equal(moved[0]["wrist_acc"], moved[1]["wrist_acc"])
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["bank", "exact"])
+def test_each_sensor_has_a_word_for_its_noise(bench, spec, exact):
+    """The k-th word is that of the k-th sensor; its noise runs through the channels, one after the other."""
+    op = Jitter(0.1, exact)
+    params = bench.draw(op, spec, 3)
+    for k, (name, x) in enumerate(op.apply(zeros(3, 64), params, spec).items()):
+        rows = (exact_noise if exact else white_noise)(params["words"][:, k], 3 * 64)
+        torch.testing.assert_close(x, 0.1 * STD[name][:, None] * rows.view(3, 3, 64))
 
 
 def test_a_sensor_keeps_its_noise_when_seen_alone(bench, spec):

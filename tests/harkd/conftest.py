@@ -218,13 +218,13 @@ class World:
     @property
     def train(self) -> list[str]:
         """The shortest sensible training."""
-        return ["train", *self.data, "--net", "dscnn-xs", "--epochs", "8", "--batch", "12", "--rate", "0.02"]
+        return ["train", *self.data, "--net", "dscnn-xs", "--epochs", "8", "--batch", "12", "--rate", "0.03"]
 
     @property
     def distill(self) -> list[str]:
         return [
             *("distill", *self.data, "--student", "dscnn-xs", "--teacher", "dscnn-s", "--teacher-epochs", "8"),
-            *("--epochs", "8", "--batch", "12", "--rate", "0.02"),
+            *("--epochs", "8", "--batch", "12", "--rate", "0.03"),
         ]
 
     def other_card(self, folder: Path, *changes: tuple[str, str]) -> Path:

@@ -260,7 +260,7 @@ def test_a_hook_may_end_the_phase_after_its_epoch(toy: Any, when: Any, epochs: i
 
 def test_the_best_epoch_is_the_one_that_the_history_says(toy: Any) -> None:
     player = toy.player()
-    best, kept = BestOnValidation("student", player.net), Snapshots("student", player.net, range(1, 7))
+    best, kept = BestOnValidation("student", player.net, "accuracy"), Snapshots("student", player.net, range(1, 7))
     history = toy.fit(toy.phases("ce", player, epochs=6, rate=0.03, at=[best.at(), kept.at()]))
     scores = [(r["scores"]["student"]["accuracy"], -r["scores"]["student"]["nll"]) for r in history]
     assert len(set(scores)) == 6

@@ -53,7 +53,7 @@ def test_the_best_epoch_and_its_weights(toy: Any, metric: Any, scores: list[tupl
 @pytest.mark.parametrize(("patience", "stops"), [(0, []), (1, [2, 4, 5, 6]), (2, [5, 6]), (3, [6]), (4, [])])
 def test_patience(toy: Any, patience: int, stops: list[int]) -> None:
     player = toy.player()
-    hook = BestOnValidation("student", player.net, patience=patience)
+    hook = BestOnValidation("student", player.net, "accuracy", patience)
     scores = [(a, 1.0) for a in (0.1, 0.3, 0.2, 0.4, 0.4, 0.1, 0.0)]
     stopped = []
     for moment in moments(toy, player, scores):

@@ -252,6 +252,5 @@ def test_ten_lines(watch: Any) -> None:
     assert score(student, test)["accuracy"] > 1 / 7
 
 
-@pytest.mark.xfail(reason="once the module harkd.evaluate is imported, it hides the function of that name")
 def test_evaluate_can_be_called_twice() -> None:
     assert all(callable(harkd.evaluate) for _ in range(2))

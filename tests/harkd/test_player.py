@@ -32,8 +32,8 @@ def test_modes_say_who_trains(toy: Any) -> None:
         player.prepare(CPU)
         assert set(player.trainable()) == wanted
         assert {name for name, parameter in net.named_parameters() if parameter.requires_grad} == wanted
-        assert net.training == (mode != "frozen")
-        assert net.stages[0].training == (mode != "frozen")
+        assert net.training == net.stages[0].training == (mode == "train")
+        assert next(net.head.children()).training == (mode != "frozen")
 
 
 @pytest.mark.parametrize("adapters", [(), ("lora",)])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harkd.evaluate import evaluate_probabilities
+from harkd.evaluation import evaluate_probabilities
 from harkd.report import Study, build, write_report
 from harkd.report.tree import Facts, Figure
 from harkd.runs import Run

@@ -1,0 +1,162 @@
+"""Options from the command line: flags over recipe over defaults, and errors in one line.
+
+tyro was chosen over typer after trying both on `distill`: it takes the frozen dataclasses of harkd.options as they are, with
+a recipe as the default that flags override; typer would have wanted every option a second time, as a function signature.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import textwrap
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields, make_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import tyro
+from tyro.conf import OmitArgPrefixes
+
+from harkd.commands import Answered
+from harkd.commands.check import check
+from harkd.errors import HarkdError, UsageError, unknown
+from harkd.options import METHOD_OPTIONS, Distill, Machine, Pair, Train
+from harkd.schema import validate
+
+T = TypeVar("T")
+RECIPES = Path(__file__).parents[1] / "recipes"
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
+_FRAME = re.compile(r"[│╭╮╰╯─]")
+
+
+def parse(kind: type[T], prog: str, argv: Sequence[str], default: T | None = None) -> T:
+    """The dataclass `kind` from flags.
+
+    Raises:
+        UsageError: in one line, with the nearest flag.
+        Answered: the help was asked for and is printed.
+    """
+    check(kind, prog, argv)
+    told, refused = io.StringIO(), io.StringIO()
+    given: dict[str, Any] = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(refused):
+            return cast(T, tyro.cli(kind, prog=prog, args=list(argv), config=(OmitArgPrefixes,), **given))
+    except SystemExit as stop:
+        if not stop.code:
+            print(_fitted(_COLOURS.sub("", told.getvalue())))
+            raise Answered from None
+        lines = _FRAME.sub("", _COLOURS.sub("", refused.getvalue())).split()
+        raise UsageError(" ".join(lines) or f"not understood; see {prog} --help") from None
+
+
+def parse_run(kind: type[T], prog: str, argv: Sequence[str]) -> tuple[T, Machine]:
+    """Options of a run, and of the machine it runs on; a recipe gives the defaults.
+
+    Args:
+        kind: Train or Distill. The options of Distill's method are flags of their own.
+    """
+    recipe = _value_of("--recipe", argv)
+    base: Any = read_recipe(kind, recipe) if recipe else kind()
+    if kind is not Distill:
+        args = _joined(kind, run=kind, machine=Machine)
+        found = parse(args, prog, argv, args(base, Machine()))
+        return found.run, found.machine
+    method = _value_of("--method", argv) or base.method
+    if method not in METHOD_OPTIONS:
+        raise unknown("method", method, METHOD_OPTIONS)
+    options = base.method_options if method == base.method else METHOD_OPTIONS[method]()
+    pair = Pair(**{f.name: getattr(base, f.name) for f in fields(Pair)} | {"method": method})
+    args = _joined(kind, run=Pair, method=METHOD_OPTIONS[method], machine=Machine)
+    found = parse(args, prog, argv, args(pair, options, Machine()))
+    flat = {f.name: getattr(found.run, f.name) for f in fields(Pair)}
+    return cast(T, Distill(**flat, method_options=found.method)), found.machine
+
+
+def read_recipe(kind: type[T], name: str) -> T:
+    """Options from a TOML file (the config.toml of a run is one), or from a recipe that harkd ships.
+
+    Args:
+        kind: Train or Distill.
+
+    Raises:
+        UsageError: no such recipe, a key or value in it is wrong, or it is one for the other command.
+        HarkdError: it cannot be read.
+    """
+    path = _recipe_path(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as problem:
+        raise HarkdError(f"{path}: cannot be read as UTF-8 text ({problem})") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise UsageError(f"{path}: not valid TOML: {problem}") from None
+    _check_command(kind, path, values)
+    try:
+        if kind is not Distill:
+            return validate(kind, values, str(path), text)
+        chosen = values.pop("method_options", {})
+        if not isinstance(chosen, dict):
+            raise UsageError(f"method_options is a table, [method_options]; got {chosen!r}")
+        pair = validate(Pair, values, str(path), text)
+        options = validate(METHOD_OPTIONS[pair.method], chosen, str(path), text)
+        return cast(T, Distill(**{f.name: getattr(pair, f.name) for f in fields(Pair)}, method_options=options))
+    except UsageError as problem:
+        told = str(problem)
+        raise UsageError(told if told.startswith(str(path)) else f"{path}: {told}") from None
+
+
+def _recipe_path(name: str) -> Path:
+    path = Path(name)
+    if path.is_dir():
+        hint = f"; did you mean {path / 'config.toml'}?" if (path / "config.toml").is_file() else ""
+        raise UsageError(f"{path} is a folder, and a recipe is a TOML file{hint}")
+    if path.suffix == ".toml" or os.sep in name:
+        if not path.is_file():
+            raise UsageError(f"{path}: no such file")
+        return path
+    shipped = sorted(each.stem for each in RECIPES.glob("*.toml"))
+    if name not in shipped:
+        raise unknown("recipe", name, shipped)
+    return RECIPES / f"{name}.toml"
+
+
+def _check_command(kind: type, path: Path, values: dict[str, Any]) -> None:
+    """Refuse a recipe that is one for the other command."""
+    keys = {command: {f.name for f in fields(options)} for command, options in (("train", Train), ("distill", Distill))}
+    mine, other = ("distill", "train") if kind is Distill else ("train", "distill")
+    strange = [key for key in values if key in keys[other] - keys[mine]]
+    if strange:
+        raise UsageError(f"{path} is a recipe for harkd {other} (it says {strange[0]!r}), not for harkd {mine}")
+
+
+def _fitted(text: str) -> str:
+    """A help text with the lines wrapped that tyro leaves longer than the terminal is wide."""
+    columns = max(20, shutil.get_terminal_size().columns)
+    lines: list[str] = []
+    for line in text.splitlines():
+        fits = len(line.rstrip()) <= columns
+        lines += [line.rstrip()] if fits else textwrap.wrap(line, columns, subsequent_indent="  ", break_on_hyphens=False)
+    return "\n".join(lines)
+
+
+def _joined(about: type, **kinds: type) -> Any:
+    """One dataclass of several, so that tyro parses them together; the names head the sections of the help."""
+    joined = make_dataclass("Options", list(kinds.items()), frozen=True)
+    joined.__doc__ = about.__doc__
+    return joined
+
+
+def _value_of(flag: str, argv: Sequence[str]) -> str:
+    """The value of a flag that decides which other flags there are; the last one counts, as everywhere."""
+    found = ""
+    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+        if word == flag and not after.startswith("--"):
+            found = after
+        elif word.startswith(f"{flag}="):
+            found = word.removeprefix(f"{flag}=")
+    return found

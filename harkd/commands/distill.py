@@ -1,0 +1,19 @@
+"""`harkd distill`: a student with the help of a teacher that sees more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harkd.commands.cli import parse_run
+from harkd.options import Distill
+
+
+def main(argv: Sequence[str]) -> int:
+    options, machine = parse_run(Distill, "harkd distill", argv)
+    from harkd.commands.session import folder_of, session, tell
+    from harkd.training import distill
+
+    with session(machine) as live:
+        run = distill(options, live, folder_of(machine))
+    tell(run, machine)
+    return 0

@@ -1,0 +1,100 @@
+"""`harkd list`: what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from harkd.commands.cli import parse
+from harkd.commands.table import print_json, print_table
+
+SHOWN = {
+    "nets": ("name", "parameters", "about"),
+    "methods": ("name", "teachers", "about"),
+    "augmentations": ("name", "kind", "default", "about"),
+    "datasets": ("name", "subjects", "classes", "windows", "licence", "title"),
+}
+"""Columns of the tables; --json has all that there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class List:
+    """List what can be named on the command line."""
+
+    topic: Positional[Literal["nets", "methods", "augmentations", "datasets"]]
+    """What to list."""
+    json: bool = False
+    """As JSON, with more columns."""
+
+
+def main(argv: Sequence[str]) -> int:
+    options = parse(List, "harkd list", argv)
+    rows = {"nets": _nets, "methods": _methods, "augmentations": _augmentations, "datasets": _datasets}[options.topic]()
+    if options.json:
+        print_json(rows)
+    else:
+        print_table([{column.replace("_", " "): _spaced(row[column]) for column in SHOWN[options.topic]} for row in rows])
+    return 0
+
+
+def _spaced(cell: object) -> object:
+    # A strategy reads the same with spaces, and can be wrapped.
+    return cell.replace(")+", ") + ").replace(")|", ") | ") if isinstance(cell, str) else cell
+
+
+def _nets() -> list[dict[str, Any]]:
+    from harkd.nets import NETS, build
+
+    return [
+        {"name": name, "parameters": build(name, channels=6, classes=7).parameter_count, "about": family.summary}
+        for family in NETS.values()
+        for name in family.examples
+    ]
+
+
+def _methods() -> list[dict[str, Any]]:
+    from harkd.methods import METHODS
+
+    return [
+        {"name": m.key, "about": m.title, "teachers": m.teachers[1], "source": m.source, "evidence": m.evidence}
+        for m in METHODS.values()
+    ]
+
+
+def _augmentations() -> list[dict[str, Any]]:
+    from harkd.augment import OPS, read_strategy, strategy_names, to_text
+
+    ops = [
+        {
+            "name": name,
+            "kind": "mixing op" if kind.MIXES else "op",
+            "default": to_text(kind()),
+            "options": ", ".join(f.name for f in fields(kind)),
+            "about": (kind.__doc__ or "").strip().splitlines()[0],
+        }
+        for name, kind in sorted(OPS.items())
+    ]
+    strategies = [(name, read_strategy(name)) for name in strategy_names()]
+    named = [{"name": name, "kind": "strategy", "default": s.strategy, "options": "", "about": s.title} for name, s in strategies]
+    return ops + named
+
+
+def _datasets() -> list[dict[str, Any]]:
+    from harkd.datasets.card import names, read_card
+
+    cards = [read_card(name) for name in names()]
+    return [
+        {
+            "name": card.name,
+            "subjects": card.counts.subjects,
+            "classes": len(card.target.classes),
+            "windows": card.counts.windows,
+            "sensors": ", ".join(sensor.name for sensor in card.sensors),
+            "licence": card.licence.name,
+            "title": card.title,
+        }
+        for card in cards
+    ]

@@ -1,0 +1,249 @@
+"""The commands that look at things, and the demo: known answers, as text and as JSON."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harkd.augment import parse, to_text
+from harkd.commands import cli
+from harkd.methods import METHODS
+from harkd.nets import build
+from harkd.options import Distill
+
+
+def columns(text: str) -> list[str]:
+    """The first column of a table, below its head."""
+    return [line.split("  ")[0] for line in text.splitlines()[1:]]
+
+
+# harkd list
+
+
+def test_nets(harkd: Any) -> None:
+    rows = harkd("list", "nets", "--json").json
+    assert {row["name"]: row["parameters"] for row in rows}["dscnn-xs"] == 1263
+    for row in rows:
+        assert row["parameters"] == build(row["name"], channels=6, classes=7).parameter_count
+    told = harkd("list", "nets").out
+    assert columns(told) == [row["name"] for row in rows]
+    assert f"{rows[-1]['parameters']:,}" in told
+
+
+def test_methods(harkd: Any) -> None:
+    rows = harkd("list", "methods", "--json").json
+    assert [row["name"] for row in rows] == list(METHODS)
+    assert {row["name"]: row["teachers"] for row in rows} == {key: m.teachers[1] for key, m in METHODS.items()}
+    assert all(row["source"] and row["evidence"] and row["about"] for row in rows)
+    assert columns(harkd("list", "methods").out) == list(METHODS)
+
+
+def test_augmentations(harkd: Any) -> None:
+    rows = harkd("list", "augmentations", "--json").json
+    assert {row["kind"] for row in rows} == {"op", "mixing op", "strategy"}
+    for row in rows:
+        assert to_text(parse(row["default"])) == row["default"]
+        assert to_text(parse(row["name"])) in (row["default"], row["name"]) or row["kind"] != "strategy"
+        assert len(row["about"].splitlines()) == 1
+    told = harkd("list", "augmentations").out
+    assert columns(told) == [row["name"] for row in rows]
+    # What the table shows with spaces can be given as it is.
+    assert to_text(parse("removal(0.5) + shifting(0.5)")) == "removal(0.5)+shifting(0.5)"
+    assert "removal(0.5) + shifting(0.5)" in told
+
+
+def test_datasets(harkd: Any) -> None:
+    rows = harkd("list", "datasets", "--json").json
+    (watch,) = [row for row in rows if row["name"] == "seglearn_watch"]
+    assert (watch["subjects"], watch["classes"], watch["windows"]) == (10, 7, 3605)
+    assert (watch["sensors"], watch["licence"]) == ("wrist_acc, wrist_gyro", "BSD-3-Clause")
+    assert harkd("data", "list").out == harkd("list", "datasets").out
+    assert harkd("data", "list", "--json").json == rows
+
+
+# harkd data
+
+
+def test_a_shipped_data_set(harkd: Any) -> None:
+    told = harkd("data", "info", "seglearn_watch").out
+    assert "140 recordings of 10 subjects, 3,605 windows of 128 samples:" in told
+    assert "     388 pendulum\n" in told
+    assert "split official: train 1, 2, 3, 4, 5; validation 6, 7; test 8, 9, 10\n" in told
+    assert "licence: BSD-3-Clause. Copyright 2018 David M. Burns" in told
+    assert "  wrist_gyro: x, y, z in rad/s at 50 Hz, wrist\n" in told
+
+
+def test_a_data_set_of_ones_own(harkd: Any, world: Any) -> None:
+    found = harkd("data", "info", world.card, "--data-folder", world.folder, "--json").json
+    assert found["found"] == {
+        "subjects": 5,
+        "recordings": 30,
+        "windows": 60,
+        "per_class": {"slow": 20, "medium": 20, "fast": 20},
+    }
+    assert found["card"]["licence"]["commercial"] is False
+    assert found["card"]["splits"]["blind"]["val"] == []
+    told = harkd("data", "info", world.card, "--data-folder", world.folder).out
+    assert "split blind: train Ermintrude, Kunigunde, Zwentibold; validation nobody; test Hrothgar, Wolfdietrich\n" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([], 1, "say where they are with --data-folder"),
+        (["--data-folder", "nowhere"], 1, "say where they are with --data-folder (got nowhere)"),
+        (["--data-folder", "."], 1, "no file under . matches the card's pattern"),
+    ],
+)
+def test_recordings_that_are_not_there(harkd: Any, world: Any, words: list[str], code: int, message: str) -> None:
+    for command in (["data", "info", world.card], ["train", "--data", world.card]):
+        told = harkd(*command, *words)
+        assert (told.code, told.out, told.err.count("\n")) == (code, "", 1)
+        assert message in told.err
+
+
+def test_damaged_recordings_name_the_file(harkd: Any, world: Any, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(world.folder, tmp_path / "recordings"))
+    path = folder / "Hrothgar" / "pm-slow.csv"
+    lines = path.read_text().splitlines()
+    for damage, message in (
+        (["ax,ay,az,gx,gy,gz", "not,a,table,of,any,numbers"], "Hrothgar/pm-slow.csv"),
+        ([*lines[:5], "nan,0,0,0,0,0", *lines[6:]], "Hrothgar/pm-slow.csv"),
+        ([line.rsplit(",", 1)[0] for line in lines], "Hrothgar/pm-slow.csv"),
+        ([], "pm-slow.csv"),
+    ):
+        path.write_text("\n".join(damage) + "\n")
+        told = harkd("data", "info", world.card, "--data-folder", folder)
+        assert (told.code, told.out, told.err.count("\n")) == (1, "", 1), told.err
+        assert message in told.err
+
+
+def test_a_card_with_a_mistake_names_the_line(harkd: Any, world: Any, tmp_path: Path) -> None:
+    card = world.other_card(tmp_path, ("commercial = false", "comercial = false"))
+    told = harkd("train", "--data", card, "--data-folder", world.folder)
+    assert (told.code, told.out) == (2, "")
+    assert told.err == f"harkd: {card}:8: unknown key 'licence.comercial'; did you mean 'commercial'?\n"
+
+
+# harkd report
+
+
+def test_a_report_on_folders_of_runs(harkd: Any, world: Any, distilled: Path, tmp_path: Path) -> None:
+    told = harkd("report", distilled.parent, "--out", "deep/page.html")
+    assert (told.code, told.err) == (0, "")
+    assert told.out == "2 runs: deep/page.html and deep/page.md\n"
+    assert "dscnn-xs distilled (kd) from dscnn-s" in (tmp_path / "deep" / "page.html").read_text()
+    assert "dscnn-xs distilled (kd) from dscnn-s" in (tmp_path / "deep" / "page.md").read_text()
+    found = harkd("report", distilled.parent, "--json").json
+    assert found["report"] == "report.html"
+    assert sorted(run["role"] for run in found["runs"]) == ["distilled", "teacher"]
+    assert all((Path(run["folder"]) / "result.json").is_file() for run in found["runs"])
+
+
+def test_a_run_that_is_named_twice_counts_once(harkd: Any, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(trained)
+    told = harkd("report", trained, f"{trained}/", trained.parent, trained / ".." / trained.name, "link")
+    assert told.out == "1 runs: report.html and report.md\n"
+
+
+def test_runs_that_a_report_cannot_be_about(harkd: Any, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.toml").touch()
+    for words, code, message in (
+        (["begun"], 2, "begun holds no finished run"),
+        ([trained, "begun"], 2, "begun holds no finished run"),
+        ([trained, "--out", "page.md"], 2, "page.md: give the name of the HTML page"),
+        ([trained, "--out", trained / "last.json" / "page.html"], 1, "last.json"),
+    ):
+        told = harkd("report", *words)
+        assert (told.code, told.out, told.err.count("\n")) == (code, "", 1), told.err
+        assert message in told.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun"]
+
+
+# harkd train, distill, demo
+
+
+def test_the_table_of_a_run(harkd: Any, trained: Path, world: Any) -> None:
+    words = [*world.train, "--select", "best", "--keep-epochs", "2", "--out", trained]
+    told, scores = harkd(*words), json.loads((trained / "result.json").read_text())["test"]
+    head, row, blank, where = told.out.splitlines()
+    assert head.split("  ")[0] == "run"
+    accuracy, f1 = f"{scores['accuracy']:.1%}", f"{scores['macro_f1']:.1%}"
+    wanted = [
+        "dscnn-xs alone",
+        "0",
+        "1,195",
+        accuracy,
+        f1,
+        f"{scores['nll']:.3f}",
+        f"{scores['ece']:.3f}",
+        f"person-4: {accuracy}",
+    ]
+    assert [cell.strip() for cell in row.split("  ") if cell] == wanted
+    assert (blank, where) == ("", f"run: {trained}")
+    assert harkd(*words, "--json").json == {"folder": str(trained), **json.loads((trained / "result.json").read_text())}
+
+
+@pytest.fixture
+def small_demo(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped recipe of the demo, on data and nets that take a second."""
+    text = (cli.RECIPES / "demo.toml").read_text()
+    for old, new in (
+        ('"seglearn_watch"', f'"{world.card}"\ndata_folder = "{world.folder}"'),
+        ('student = "dscnn-s"', 'student = "dscnn-xs"'),
+        ('"wrn1d-16-1"', '"dscnn-s"'),
+        ("epochs = 40", "epochs = 3"),
+        ("teacher_epochs = 25", "teacher_epochs = 3"),
+        ("batch = 64", "batch = 12"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "demo.toml").write_text(text)
+    monkeypatch.setattr(cli, "RECIPES", tmp_path / "recipes")
+
+
+def test_the_demo(harkd: Any, small_demo: None, tmp_path: Path) -> None:
+    told = harkd("demo", "--seeds", "2", "--out", "here")
+    assert told.code == 0, told.err
+    names = sorted(path.name for path in (tmp_path / "here").iterdir())
+    (teacher,) = [name for name in names if name.startswith("teacher-dscnn-s-")]
+    assert names == sorted(["alone-s0", "alone-s1", "distilled-s0", "distilled-s1", teacher, "report.html", "report.md"])
+    lines = told.out.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:6]] == [
+        "dscnn-s (teacher)",
+        "dscnn-xs alone",
+        "dscnn-xs distilled (eskd) from dscnn-s",
+        "dscnn-xs alone",
+        "dscnn-xs distilled (eskd) from dscnn-s",
+    ]
+    assert lines[-1] == "report: here/report.html"
+    before = {path: path.read_bytes() for path in (tmp_path / "here").rglob("*") if path.is_file()}
+    again = harkd("demo", "--seeds", "2", "--out", "here")
+    assert again.out == told.out
+    assert again.err.count("is finished already") == 5
+    assert {path: path.read_bytes() for path in before} == before
+    found = harkd("demo", "--seeds", "1", "--out", "here", "--json").json
+    assert [run["role"] for run in found["runs"]] == ["teacher", "alone", "distilled"]
+    assert found["report"] == "here/report.html"
+
+
+def test_the_demo_of_the_recipe_is_what_the_recipe_gives(harkd: Any, small_demo: None, tmp_path: Path) -> None:
+    """`harkd demo` is no magic: the same runs come from `harkd distill --recipe demo`."""
+    assert harkd("demo", "--seeds", "1", "--out", "here").code == 0
+    assert harkd("distill", "--recipe", "demo", "--out", "there/distilled").code == 0
+    assert harkd("distill", "--recipe", "demo", "--method", "ce", "--out", "there/alone").code == 0
+    for name in ("distilled", "alone"):
+        one, other = tmp_path / "here" / f"{name}-s0", tmp_path / "there" / name
+        assert (one / "last.safetensors").read_bytes() == (other / "last.safetensors").read_bytes()
+        assert (one / "config.toml").read_bytes() == (other / "config.toml").read_bytes()
+
+
+def test_the_recipe_of_the_demo_is_after_its_source() -> None:
+    """Early-stopped teacher, Mix1 on the student, draws from a bank of four, weight 0.9, temperature 4."""
+    found = cli.read_recipe(Distill, "demo")
+    assert (found.method, found.augment, found.draws, found.data) == ("eskd", "jeon_mix1", 4, "seglearn_watch")
+    assert (found.method_options.weight, found.method_options.temperature) == (0.9, 4.0)  # type: ignore[attr-defined]
