@@ -71,7 +71,7 @@ def _augmentations() -> list[dict[str, Any]]:
         {
             "name": name,
             "kind": "mixing op" if kind.MIXES else "op",
-            "default": to_text(kind()),
+            "default": f"none|{to_text(kind())}" if kind.MIXES else to_text(kind()),
             "options": ", ".join(f.name for f in fields(kind)),
             "about": (kind.__doc__ or "").strip().splitlines()[0],
         }

@@ -7,13 +7,18 @@ import os
 import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from io import StringIO
 from typing import Any
 
-GAP = "  "
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
 _NUMBER = re.compile(r"-?[\d,.]+%?")
+_ANY = 10_000
 
 
 def width() -> int | None:
@@ -42,51 +47,32 @@ def table(rows: Sequence[Mapping[str, object]], columns: int | None) -> list[str
     >>> print("\\n".join(table(rows, 13)))
     net: dscnn-s
       about:
-        small and
-        quick
+      small and
+      quick
     net: x
       about: none
     """
-    names = list(rows[0])
-    cells = [[_text(row[name]) for name in names] for row in rows]
-    right = [all(_NUMBER.fullmatch(line[i]) for line in cells) for i in range(len(names))]
-    wide = _widths([names, *cells], right, columns)
-    if wide is None:
-        return _blocks(names, cells, columns or 0)
-    lines = []
-    for line in [names, *cells]:
-        parts = [[text] if r else _wrap(text, w) for text, w, r in zip(line, wide, right, strict=True)]
-        for row in zip_longest(*parts, fillvalue=""):
-            placed = [text.rjust(w) if r else text.ljust(w) for text, w, r in zip(row, wide, right, strict=True)]
-            lines.append(GAP.join(placed).rstrip())
-    return lines
+    console = Console(width=columns or _ANY, file=StringIO(), color_system=None)
+    cells = [[_text(value) for value in row.values()] for row in rows]
+    sheet = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, column in zip(rows[0], zip(*cells, strict=True), strict=True):
+        number = all(map(_NUMBER.fullmatch, column))
+        sheet.add_column(Text(name), justify="right" if number else "left", no_wrap=number)
+    for row in cells:
+        sheet.add_row(*map(Text, row))
+    if Measurement.get(console, console.options.update(max_width=_ANY), sheet).minimum <= console.width:
+        return _lines(console, sheet)
+    blocks: list[str] = []
+    for row in cells:
+        for place, (name, text) in enumerate(zip(rows[0], row, strict=True)):
+            blocks += _lines(console, Padding(Text(f"{name}: {text}"), (0, 0, 0, 2 * bool(place))))
+    return blocks
 
 
-def _widths(lines: Sequence[Sequence[str]], right: Sequence[bool], columns: int | None) -> list[int] | None:
-    """The width of each column, or None if the table cannot be made narrow enough."""
-    wide = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    least = [
-        max(len(word) for text in column for word in ([text] if r else text.split(" ")))
-        for column, r in zip(zip(*lines, strict=True), right, strict=True)
-    ]
-    while columns is not None and sum(wide) + len(GAP) * (len(wide) - 1) > columns:
-        number = max(range(len(wide)), key=lambda i: wide[i] if wide[i] > least[i] else 0)
-        if wide[number] <= least[number]:
-            return None
-        wide[number] -= 1
-    return wide
-
-
-def _wrap(text: str, columns: int, **indents: str) -> list[str]:
-    return textwrap.wrap(text, columns, break_on_hyphens=False, **indents) or [""]  # type: ignore[arg-type]
-
-
-def _blocks(names: Sequence[str], cells: Sequence[Sequence[str]], columns: int) -> list[str]:
-    lines = []
-    for line in cells:
-        for number, (name, text) in enumerate(zip(names, line, strict=True)):
-            lines += _wrap(f"{name}: {text}", columns, initial_indent="  " * bool(number), subsequent_indent="    ")
-    return lines
+def _lines(console: Console, content: RenderableType) -> list[str]:
+    with console.capture() as captured:
+        console.print(content)
+    return [line.rstrip() for line in captured.get().splitlines()]
 
 
 def _text(cell: object) -> str:

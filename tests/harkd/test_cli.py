@@ -220,7 +220,7 @@ def test_a_table_that_cannot_be_narrow_enough_becomes_blocks() -> None:
         "  parameters: 1,263",
         "  share: 5.0%",
         "  about: depthwise-separable",
-        "    CNN for watches",
+        "  CNN for watches",
     ]
     assert len(lines) == 9
 

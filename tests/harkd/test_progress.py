@@ -65,7 +65,7 @@ def test_lines_that_stay_on_a_terminal_are_not_markup_and_not_folded(terminal: N
         assert display.live
         display.say(line)
     told = capsys.readouterr()
-    assert line in told.err.replace("\r", "").split("\n")
+    assert f"{line}\n" in told.err
     assert told.out == ""
 
 
