@@ -60,7 +60,7 @@ os.replace = replaced
 
 
 def begin(words: list[str], log: Path, before: str = "") -> ForkServerProcess:
-    process = SERVER.Process(target=exec, args=(RUN.format(log=str(log), words=words, before=before),))
+    process = SERVER.Process(target=exec, args=(RUN.format(log=str(log), words=words, before=before), {}))
     process.start()
     return process
 
