@@ -250,8 +250,8 @@ class Machine:
     """auto, cpu, cuda, cuda:1 ..."""
     compiled: bool = False
     """Compile the nets first (torch.compile): takes a minute, pays on long runs."""
-    threads: int = 0
-    """Threads for torch; 0 leaves it to torch."""
+    threads: int = 1
+    """Threads for torch. Small nets gain nothing from more; 0 leaves it to torch."""
     json: bool = False
     """Print the result as JSON."""
 

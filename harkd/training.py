@@ -299,6 +299,7 @@ def _done(run: Run, options: Train | Distill, session: Session) -> bool:
     if run.finished:
         if run.result()["identity"] != identity(options):
             raise UsageError(f"{folder} holds a run with other options; choose another folder with --out")
+        Checkpoint(run, "").clear()  # it may have been killed between its result and the sweeping up
         session.display.say(f"{folder} is finished already; delete it to train again")
         return True
     if config.is_file():

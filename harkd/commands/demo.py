@@ -22,8 +22,8 @@ class Demo:
     """Students of each kind."""
     device: str = "auto"
     """auto, cpu, cuda ..."""
-    threads: int = 0
-    """Threads for torch; 0 leaves it to torch."""
+    threads: int = 1
+    """Threads for torch. Small nets gain nothing from more; 0 leaves it to torch."""
     json: bool = False
     """Print the results as JSON."""
 
