@@ -112,6 +112,10 @@ def read_recipe(kind: type[T], name: str) -> T:
 
 def _recipe_path(name: str) -> Path:
     path = Path(name)
+    shipped = RECIPES / f"{name}.toml"
+    # A plain name is a recipe that harkd ships, whatever folders of that name lie about (`harkd demo` makes one).
+    if os.sep not in name and shipped.is_file():
+        return shipped
     if path.is_dir():
         hint = f"; did you mean {path / 'config.toml'}?" if (path / "config.toml").is_file() else ""
         raise UsageError(f"{path} is a folder, and a recipe is a TOML file{hint}")
@@ -119,10 +123,7 @@ def _recipe_path(name: str) -> Path:
         if not path.is_file():
             raise UsageError(f"{path}: no such file")
         return path
-    shipped = sorted(each.stem for each in RECIPES.glob("*.toml"))
-    if name not in shipped:
-        raise unknown("recipe", name, shipped)
-    return RECIPES / f"{name}.toml"
+    raise unknown("recipe", name, (each.stem for each in RECIPES.glob("*.toml")))
 
 
 def _check_command(kind: type, path: Path, values: dict[str, Any]) -> None:

@@ -253,3 +253,10 @@ def test_the_recipe_of_the_demo_fits_its_data() -> None:
     for net in (found.student, found.teacher):
         assert build(net, channels=6, classes=len(card.target.classes)).parameter_count > 0
     assert card.splits[found.split].val
+
+
+def test_a_folder_named_like_a_recipe_hides_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = cli.read_recipe(Distill, "demo")
+    (tmp_path / "demo").mkdir()  # what the demo itself leaves behind
+    assert cli.read_recipe(Distill, "demo") == before
