@@ -34,6 +34,7 @@ class Evaluate:
 
 def main(argv: Sequence[str]) -> int:
     options = parse(Evaluate, "harkd evaluate", argv)
+    from harkd.commands.session import threads
     from harkd.evaluation import evaluate
     from harkd.runs import Run
     from harkd.training import data_of, prepare, refuse_known
@@ -47,7 +48,9 @@ def main(argv: Sequence[str]) -> int:
     player = run.load_player(windows, options.weights)
     if options.part != "train":
         refuse_known(run, parts, options.part, data)
-    found = evaluate(player, windows, codes=parts.codes)
+    before = run.result().get("environment", {}).get("threads", "")
+    with threads(int(before) if before.isdecimal() else 1):  # as when it was trained: the same bits
+        found = evaluate(player, windows, codes=parts.codes)
     if options.json:
         print_json(found.to_dict())
         return 0

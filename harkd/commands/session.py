@@ -27,9 +27,6 @@ def session(machine: Machine) -> Iterator[Session]:
         UsageError: the device cannot be used here.
     """
     pick_device(machine.device)
-    threads = torch.get_num_threads()
-    if machine.threads:
-        torch.set_num_threads(machine.threads)
     asked: list[bool] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -39,11 +36,22 @@ def session(machine: Machine) -> Iterator[Session]:
 
     before = signal.signal(signal.SIGINT, ask)
     try:
-        with Display() as display:
+        with threads(machine.threads), Display() as display:
             yield Session(machine, display, lambda: bool(asked))
     finally:
         signal.signal(signal.SIGINT, before)
-        torch.set_num_threads(threads)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let torch have so many threads (0: as many as it likes) in here. The last bits of a result depend on it."""
+    before = torch.get_num_threads()
+    if number:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def folder_of(machine: Machine) -> Path | None:

@@ -239,16 +239,16 @@ class World:
 
 
 def write_recordings(folder: Path, names: Sequence[str] = NAMES) -> None:
-    """Sinusoids in noise, two windows a file."""
-    seconds = np.arange(2 * LENGTH) / 50
+    """Sinusoids in noise, four windows a file; each person makes some movements in the morning and some in the evening."""
+    seconds = np.arange(4 * LENGTH) / 50
     for number, name in enumerate(names):
         (folder / name).mkdir(parents=True)
-        for session, more in (("am", 0), ("pm", 1)):
-            for label, (word, hertz) in enumerate(zip(("slow", "medium", "fast"), HERTZ, strict=True)):
-                rng = np.random.default_rng([number, label, more])
-                signal = np.sin(2 * np.pi * (hertz * seconds[:, None] + rng.uniform(size=6))) + 0.5 * rng.normal(size=(64, 6))
-                header = "ax,ay,az,gx,gy,gz"
-                np.savetxt(folder / name / f"{session}-{word}.csv", signal, "%.4f", ",", header=header, comments="")
+        for label, (word, hertz) in enumerate(zip(("slow", "medium", "fast"), HERTZ, strict=True)):
+            rng = np.random.default_rng([number, label])
+            shape = (len(seconds), 6)
+            signal = np.sin(2 * np.pi * (hertz * seconds[:, None] + rng.uniform(size=6))) + 0.5 * rng.normal(size=shape)
+            path = folder / name / f"{('am', 'pm')[(number + label) % 2]}-{word}.csv"
+            np.savetxt(path, signal, "%.4f", ",", header="ax,ay,az,gx,gy,gz", comments="")
 
 
 @pytest.fixture(scope="session")

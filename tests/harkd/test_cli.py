@@ -315,14 +315,6 @@ def test_a_training_on_a_narrow_terminal_without_colours(world: Any, tmp_path: P
     assert any(line.startswith("  worst subject: person-4: ") for line in plain)
 
 
-def test_a_dumb_terminal_gets_plain_lines(world: Any, trained: Path, tmp_path: Path) -> None:
-    words = [*world.train, "--select", "best", "--keep-epochs", "2", "--out", str(trained)]
-    code, got = on_a_terminal(words, TERM="dumb", COLUMNS="200")
-    assert code == 0
-    assert "\x1b" not in got
-    assert got.splitlines()[0] == f"{trained} is finished already; delete it to train again"
-
-
 # One JSON document, and nothing else
 
 

@@ -81,7 +81,7 @@ def test_a_data_set_of_ones_own(harkd: Any, world: Any) -> None:
     found = harkd("data", "info", world.card, "--data-folder", world.folder, "--json").json
     assert found["found"] == {
         "subjects": 5,
-        "recordings": 30,
+        "recordings": 15,
         "windows": 60,
         "per_class": {"slow": 20, "medium": 20, "fast": 20},
     }

@@ -235,6 +235,24 @@ def test_evaluating_a_run_gives_what_it_stored(harkd: Any, trained: Path, distil
     assert harkd("evaluate", teacher, "--json").json == block(teacher)
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_scores_are_taken_with_as_many_threads_as_the_run_had(
+    harkd: Any, world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Another number of threads sums in another order: the last bits would differ."""
+    assert harkd(*world.train, "--epochs", "1", "--threads", str(number), "--out", "run").code == 0
+    seen: list[int] = []
+
+    def spied(*args: Any, **more: Any) -> Evaluation:
+        seen.append(torch.get_num_threads())
+        return evaluate(*args, **more)
+
+    monkeypatch.setattr("harkd.evaluation.evaluate", spied)
+    before = torch.get_num_threads()
+    assert harkd("evaluate", "run", "--json").json == block(tmp_path / "run")
+    assert (seen, torch.get_num_threads()) == ([number], before)
+
+
 def test_which_weights(harkd: Any, world: Any, trained: Path) -> None:
     found = {name: harkd("evaluate", trained, "--weights", name, "--json").json for name in ("last", "best", "epoch-2")}
     assert found["best"] == block(trained)  # the run selected them

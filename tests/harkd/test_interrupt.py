@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["harkd.commands.session", "harkd.commands.train", "harkd.commands.distill"])
+SERVER.set_forkserver_preload(["harkd.commands.session", "harkd.commands.train", "harkd.commands.distill", "torch._dynamo"])
 
 # What makes a run remember: best weights, snapshots, an augmentation that is drawn anew, a bank of draws.
 FULL = ["--select", "best", "--keep-epochs", "3", "--augment", "rotate(20)+jitter(0.05)"]
@@ -29,7 +29,7 @@ import os, signal, sys
 sys.stdout, sys.stderr = open(os.devnull, "w"), open({log!r}, "a", buffering=1)
 from harkd import progress, runs
 from harkd.__main__ import main
-runs.SAVE_EVERY = -1.0
+runs.SAVE_EVERY = {every}
 {before}
 status = main({words!r})
 sys.stderr.flush()
@@ -59,15 +59,16 @@ os.replace = replaced
 """
 
 
-def begin(words: list[str], log: Path, before: str = "") -> ForkServerProcess:
-    process = SERVER.Process(target=exec, args=(RUN.format(log=str(log), words=words, before=before), {}))
+def begin(words: list[str], log: Path, before: str = "", every: float = -1.0) -> ForkServerProcess:
+    """Start a command that saves itself `every` so many seconds; negative: in every step."""
+    process = SERVER.Process(target=exec, args=(RUN.format(log=str(log), words=words, before=before, every=every), {}))
     process.start()
     return process
 
 
-def call(words: list[str], log: Path, before: str = "") -> int:
+def call(words: list[str], log: Path, before: str = "", every: float = -1.0) -> int:
     """The exit code of a command; minus the signal that killed it."""
-    process = begin(words, log, before)
+    process = begin(words, log, before, every)
     process.join(60)
     assert process.exitcode is not None, log.read_text()
     return process.exitcode
@@ -107,7 +108,7 @@ def test_the_world_is_worth_it(peaceful: tuple[dict[str, Any], dict[str, Any]]) 
         assert not [name for name in found if name.startswith((".", "checkpoint"))]
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 8, 14, 15])
+@pytest.mark.parametrize("step", [1, 3, 8, 15])
 def test_a_training_that_is_stopped_goes_on_to_the_same_bits(
     train: list[str], peaceful: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path, step: int
 ) -> None:
@@ -131,9 +132,9 @@ def test_a_training_that_is_stopped_again_and_again(
     train: list[str], peaceful: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path
 ) -> None:
     folder, log = tmp_path / "run", tmp_path / "log"
-    for _ in range(5):
-        assert call([*train, str(folder)], log, AT_STEP.format(role="alone", number=3, signal="SIGINT")) == 130
-    assert (folder / "checkpoint-0-15.safetensors").is_file()
+    for _ in range(3):
+        assert call([*train, str(folder)], log, AT_STEP.format(role="alone", number=4, signal="SIGINT")) == 130
+    assert (folder / "checkpoint-0-12.safetensors").is_file()
     assert call([*train, str(folder)], log) == 0
     assert bits(folder) == peaceful[0]
 
@@ -172,22 +173,21 @@ def test_a_second_signal_stops_at_once(train: list[str], peaceful: tuple[dict[st
 def test_a_training_that_is_killed_at_a_random_write_goes_on_to_the_same_bits(
     train: list[str], peaceful: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path, seed: int
 ) -> None:
-    """Every file is renamed into place: killed just before or just after, twice, until it is let go."""
+    """Every file is renamed into place: killed just before or just after."""
     chance = random.Random(seed)
     folder, log = tmp_path / "run", tmp_path / "log"
-    for _ in range(2):
-        # Configuration, 15 checkpoints of two files, history, three weights of two files, result: 39 in all.
-        where = AT_WRITE.format(number=chance.randint(2, 39), before_it=chance.choice([True, False]))
-        assert call([*train, str(folder)], log, where) in (-signal.SIGKILL, 0)
+    # Configuration, 15 checkpoints of two files each, then what the next test is about.
+    where = AT_WRITE.format(number=chance.randint(2, 31), before_it=chance.choice([True, False]))
+    assert call([*train, str(folder)], log, where) == -signal.SIGKILL
     assert call([*train, str(folder)], log) == 0, log.read_text()
     assert bits(folder) == peaceful[0]
 
 
-@pytest.mark.parametrize("number", [32, 33, 35, 38])
-@pytest.mark.parametrize("before_it", [True, False])
+@pytest.mark.parametrize(("number", "before_it"), [(32, True), (33, False), (39, True)])
 def test_a_training_that_is_killed_while_it_writes_its_result(
     train: list[str], peaceful: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path, number: int, before_it: bool
 ) -> None:
+    """History, three weights of two files each, result: 39 in all."""
     folder, log = tmp_path / "run", tmp_path / "log"
     assert call([*train, str(folder)], log, AT_WRITE.format(number=number, before_it=before_it)) == -signal.SIGKILL
     assert not (folder / "result.json").exists()
@@ -198,14 +198,13 @@ def test_a_training_that_is_killed_while_it_writes_its_result(
 def test_a_training_that_is_killed_at_its_very_end(
     train: list[str], peaceful: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path
 ) -> None:
-    """The result is there, the checkpoint too: it is finished, and says so."""
+    """The result is there, and so is the checkpoint: it is finished, says so and is swept."""
     folder, log = tmp_path / "run", tmp_path / "log"
     assert call([*train, str(folder)], log, AT_WRITE.format(number=39, before_it=False)) == -signal.SIGKILL
-    assert (folder / "result.json").exists()
+    assert {"result.json", "checkpoint.json"} <= {path.name for path in folder.iterdir()}
     assert call([*train, str(folder)], log) == 0
     assert log.read_text().endswith(f"{folder} is finished already; delete it to train again\n")
-    found = bits(folder)
-    assert {name: found[name] for name in peaceful[0]} == peaceful[0]
+    assert bits(folder) == peaceful[0]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -215,13 +214,12 @@ def test_a_student_that_is_killed_at_a_random_moment_goes_on_to_the_same_bits(
     """Killed from outside, wherever it is: in a step, in a write, in an evaluation."""
     chance = random.Random(seed)
     folder, log = tmp_path / "student", tmp_path / "log"
-    for _ in range(2):
-        process = begin([*distill, str(folder)], log)
-        while process.is_alive() and not any(tmp_path.glob("*/config.toml")):
-            time.sleep(0.002)
-        time.sleep(chance.uniform(0, 0.5))
-        process.kill()
-        process.join()
+    process = begin([*distill, str(folder)], log)
+    while process.is_alive() and not any(tmp_path.glob("*/config.toml")):
+        time.sleep(0.002)
+    time.sleep(chance.uniform(0, 0.5))
+    process.kill()
+    process.join()
     assert call([*distill, str(folder)], log) == 0, log.read_text()
     assert bits(folder) == peaceful[1]
     (teacher,) = tmp_path.glob("teacher-*")
@@ -254,14 +252,10 @@ def alter(folder: Path, **changes: Any) -> None:
 
 DAMAGES: dict[str, Callable[[Path], Any]] = {
     "tensors cut": lambda folder: cut(newest(folder), 0.7),
-    "tensors empty": lambda folder: cut(newest(folder), 0),
     "tensors gone": lambda folder: newest(folder).unlink(),
     "one bit of the tensors": lambda folder: flip(newest(folder)),
     "JSON cut": lambda folder: cut(folder / "checkpoint.json", 0.7),
-    "JSON empty": lambda folder: cut(folder / "checkpoint.json", 0),
-    "JSON of another kind": lambda folder: (folder / "checkpoint.json").write_text("[1, 2]"),
     "another step": lambda folder: alter(folder, step=3),
-    "another history": lambda folder: alter(folder, history=[]),
 }
 
 
@@ -310,29 +304,23 @@ def test_an_undamaged_checkpoint_does_not_start_anew(
 
 
 def test_ctrl_c_in_a_shell(world: Any, tmp_path: Path) -> None:
-    """The installed command, stopped by a signal from outside, then repeated, and once without a stop."""
-    words = [*world.train, *FULL, "--epochs", "400"]
-    pipe = subprocess.PIPE
-
-    def start(folder: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "harkd", *words, "--out", folder]
-        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path)
-
-    with start("stopped") as process:
+    """A whole process as a user starts it, stopped by a signal from outside."""
+    words = [*world.train, *FULL, "--epochs", "100", "--out"]
+    command = [sys.executable, "-m", "harkd", *words, "stopped"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         assert process.stderr is not None
         assert process.stdout is not None
-        assert "epoch 80/400" in process.stderr.readline()
+        assert "epoch 20/100" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         told = process.stderr.read().splitlines()
         assert (process.wait(60), process.stdout.read()) == (130, "")
     assert told[-1] == "harkd: stopped; the run is saved in stopped: repeat the command to go on"
     assert len(list((tmp_path / "stopped").glob("checkpoint*"))) == 2
     assert not (tmp_path / "stopped" / "result.json").exists()
-    runs = [start("stopped"), start("straight")]
-    for process in runs:
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        assert out.startswith("run ")
+    log = tmp_path / "log"
+    assert call([*words, str(tmp_path / "stopped")], log, every=30.0) == 0
+    assert re.search(r"stopped goes on in epoch (2[1-9]|[3-9]\d)\n", log.read_text())
+    assert call([*words, str(tmp_path / "straight")], log, every=30.0) == 0
     assert bits(tmp_path / "stopped") == bits(tmp_path / "straight")
 
 

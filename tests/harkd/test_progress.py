@@ -69,6 +69,17 @@ def test_lines_that_stay_on_a_terminal_are_not_markup_and_not_folded(terminal: N
     assert told.out == ""
 
 
+def test_a_dumb_terminal_gets_plain_lines(
+    terminal: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    with Display() as display:
+        display.say("hello")
+        display.task("student")
+        display.epoch(phase(1), record(0))
+    assert capsys.readouterr().err == "hello\nstudent: epoch 1/1  ce 0.250  kl 1.500  (0 s)\n"
+
+
 def test_a_bar_for_every_task(terminal: None, capsys: pytest.CaptureFixture[str]) -> None:
     with Display() as display:
         for name, epochs in (("teacher [one]", 2), ("student", 4)):
