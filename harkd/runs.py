@@ -13,15 +13,12 @@ checksum, so that damage is noticed.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import platform
-import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -35,14 +32,13 @@ from torch import Tensor
 from harkd.datasets import Scaler, Sees, Windows
 from harkd.datasets.card import Card
 from harkd.errors import HarkdError, Interrupted, UsageError
+from harkd.files import held, write_atomically
 from harkd.history import History
-from harkd.nets import build
+from harkd.nets import Inputs, build
 from harkd.player import Player
 
 SAVE_EVERY = 30.0
 """Seconds between two checkpoints."""
-UNFINISHED = "-being-written"
-"""How the names of files end that are not in their place yet."""
 _RESULT = ("identity", "label", "net", "options", "parameters", "seed", "selected", "split", "test")
 _SIDECAR = ("net", "sees", "rate", "classes", "sensors", "sha256")
 
@@ -157,7 +153,7 @@ class Run:
         if hashlib.sha256(content).hexdigest() != sidecar["sha256"]:
             raise HarkdError(f"{path} is damaged (it is not the file that was written with {name}.json): repeat the run")
         sees = self._sees(sidecar, windows)
-        net = build(sidecar["net"], sees.width, len(sidecar["classes"]))
+        net = build(sidecar["net"], Inputs.of(sees), len(sidecar["classes"]))
         net.scaler = Scaler(torch.zeros(sees.width), torch.ones(sees.width))
         try:
             net.load_state_dict(weights)
@@ -192,33 +188,13 @@ class Run:
             )
         return sees
 
-    @contextmanager
-    def held(self, wait: Callable[[], None]) -> Iterator[None]:
+    def held(self, wait: Callable[[], None]) -> AbstractContextManager[None]:
         """Make the folder, and keep other processes of harkd out of it: two students may ask for one teacher at the same time.
 
         Args:
             wait: called every now and then while another process has the folder.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            place = os.open(self.folder, os.O_RDONLY)
-        except OSError as problem:
-            raise HarkdError(f"cannot make the folder {self.folder}: {problem.strerror}") from None
-        try:
-            while True:
-                try:
-                    fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    wait()
-                except OSError:
-                    break  # a file system without locks
-                else:
-                    break
-            for path in self.folder.glob(f".*{UNFINISHED}"):  # of a process that was killed
-                path.unlink(missing_ok=True)
-            yield
-        finally:
-            os.close(place)
+        return held(self.folder, wait)
 
 
 class Checkpoint:
@@ -328,24 +304,6 @@ def _read(path: Path) -> bytes:
         raise HarkdError(f"{path} cannot be read: {problem.strerror}") from None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it: a reader sees the old content or the new, never a part."""
-    beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}{UNFINISHED}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with beside.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as problem:
-        raise HarkdError(f"cannot write {path}: {problem.strerror or problem}") from None
-
-
 def environment() -> dict[str, str]:
     """Versions that numbers may depend on. No path, host or user name."""
     return {
@@ -360,4 +318,4 @@ def environment() -> dict[str, str]:
 
 def terms(card: Card) -> dict[str, Any]:
     """The training data's terms, which travel with every model."""
-    return {"data": card.name, "citation": card.citation, **asdict(card.licence)}
+    return {"data": card.name, "synthetic": card.synthetic, "citation": card.citation, **asdict(card.licence)}

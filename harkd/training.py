@@ -16,18 +16,19 @@ import tomli_w
 from harkd.augment import Compose, Transform, check_invariances, parse, to_text
 from harkd.bank import DrawBank
 from harkd.curriculum import Shuffle
-from harkd.datasets import Cut, Windows, load, split
+from harkd.datasets import Cut, Sees, Windows, load, read_card, split
 from harkd.engine import fit
-from harkd.errors import HarkdError, Interrupted, LeakError, UsageError, unknown
+from harkd.errors import DataError, HarkdError, Interrupted, LeakError, UsageError, unknown
 from harkd.evaluation import evaluate, pseudonyms
+from harkd.files import write_atomically
 from harkd.hooks import BestOnValidation, Snapshots
 from harkd.methods import Plan, method
-from harkd.nets import NETS, build
+from harkd.nets import NETS, family
 from harkd.optimiser import Optimiser
 from harkd.options import CE, Data, Distill, Machine, Train, Training, command_line, identity
 from harkd.player import Player
 from harkd.progress import Display
-from harkd.runs import Checkpoint, Run, environment, terms, write_atomically
+from harkd.runs import Checkpoint, Run, environment, terms
 from harkd.schedule import Cosine, OneCycle, Schedule, Stairs
 from harkd.schema import validate
 
@@ -43,6 +44,20 @@ class Parts:
     test: Windows
     codes: dict[str, str]
 
+    def seen_by(self, sees: str) -> Parts:
+        """The windows that have every sensor that a player sees.
+
+        Raises:
+            DataError: a part that has windows has none of those.
+        """
+        view = Sees.parse(sees, self.train.sensors, self.train.lengths)
+        parts = {name: getattr(self, name) for name in ("train", "val", "test")}
+        kept = {name: windows.having(view.sensors) for name, windows in parts.items()}
+        for name, windows in parts.items():
+            if len(windows) and not len(kept[name]):
+                raise DataError(f"no {name} window of {windows.card.name} has every sensor of {view.text!r}")
+        return replace(self, **kept)
+
 
 def prepare(data: Data) -> Parts:
     """Load and split the data that options ask for.
@@ -50,10 +65,11 @@ def prepare(data: Data) -> Parts:
     Raises:
         UsageError: the split is not understood, or it names a person: names stay out of run directories.
     """
-    windows = load(data.data, data.data_folder or None)
+    cut = None
     if data.window or data.step:
-        card = windows.card.windows
-        windows = load(data.data, data.data_folder or None, Cut(data.window or card.length, data.step or card.step))
+        usual = read_card(data.data).windows
+        cut = Cut(data.window or usual.length, data.step or usual.step)
+    windows = load(data.data, data.data_folder or None, cut, data.prepare)
     codes, text = pseudonyms(windows), data.split
     kind, _, who = text.partition(":")
     if kind == "loso" and not windows.card.subjects_are_codes:
@@ -129,7 +145,7 @@ def train(options: Train, session: Session, folder: Path | None = None, role: st
     run = Run(folder or RUNS / f"{options.net}-{_word(options.data)}-s{options.seed}-{identity(options)}")
     if _done(run, options, session):
         return run
-    parts = session.parts(options)
+    parts = session.parts(options).seen_by(options.sees)
     _check_validation(options, parts)
     player = Player.create(
         options.net, options.sees, parts.train, seed=options.seed, augment=_strategy(options, options.augment, parts)
@@ -146,7 +162,7 @@ def distill(options: Distill, session: Session, folder: Path | None = None) -> R
     run = Run(folder or RUNS / name)
     if _done(run, options, session):
         return run
-    parts = session.parts(options)
+    parts = session.parts(options).seen_by(options.student_sees)
     _check_validation(options, parts)
     students = _strategy(options, options.augment, parts)
     player = Player.create(options.student, options.student_sees, parts.train, seed=options.seed, augment=students)
@@ -181,9 +197,9 @@ def teacher_run(options: Distill, session: Session, beside: Path) -> Run:
         LeakError: the teacher of a folder has learnt from people on whom the student is tested.
     """
     parts = session.parts(options)
-    if not any(re.fullmatch(family.pattern, options.teacher) for family in NETS.values()):
+    if not any(re.fullmatch(kind.pattern, options.teacher) for kind in NETS.values()):
         if os.sep not in options.teacher and not Path(options.teacher).exists():
-            build(options.teacher, 1, 2)  # says which nets there are
+            family(options.teacher)  # says which nets there are
         source = Run.open(options.teacher)
         refuse_known(source, parts, "test", _data(options))
         return source

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harkd.errors import HarkdError, UsageError
+from harkd.files import write_atomically
 from harkd.report.page import build
 from harkd.report.render import to_html, to_markdown
 from harkd.report.study import Study
-from harkd.runs import Run, write_atomically
+from harkd.runs import Run
 
 __all__ = ["Study", "build", "to_html", "to_markdown", "write_report"]
 

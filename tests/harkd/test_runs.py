@@ -1,13 +1,11 @@
-"""The run directory: what it holds and what it never holds, atomic writes, and files that are damaged or hostile."""
+"""The run directory: what it holds and what it never holds, and files that are damaged or hostile."""
 
 import ast
-import errno
 import hashlib
 import json
 import os
 import pickle
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +21,7 @@ from harkd.datasets import Windows, load
 from harkd.errors import HarkdError, UsageError
 from harkd.options import Distill, Train
 from harkd.player import predict
-from harkd.runs import UNFINISHED, Checkpoint, Run, write_atomically
+from harkd.runs import Checkpoint, Run
 from harkd.training import data_of, prepare
 
 SOURCES = sorted(Path(runs.__file__).parent.rglob("*.py"))
@@ -402,45 +400,6 @@ def test_what_is_no_finished_run(tmp_path: Path) -> None:
 # Writing
 
 
-def test_a_write_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "file"
-    for content in (b"one", b"", b"three" * 100_000):
-        write_atomically(path, content)
-        assert path.read_bytes() == content
-    assert list(path.parent.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("where", ["open", "fsync", "replace"])
-@pytest.mark.parametrize(
-    "problem", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()], ids=["full", "Ctrl-C"]
-)
-def test_a_failing_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, problem: BaseException
-) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-
-    def fail(*args: Any, **more: Any) -> None:
-        raise problem
-
-    monkeypatch.setattr(*((Path, "open") if where == "open" else (os, where)), fail)
-    wanted = KeyboardInterrupt if isinstance(problem, KeyboardInterrupt) else HarkdError
-    with pytest.raises(wanted, match=f"^cannot write {path}: No space left on device$" if wanted is HarkdError else None):
-        write_atomically(path, b"new content")
-    monkeypatch.undo()
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
-    was = os.umask(0o027)
-    try:
-        write_atomically(tmp_path / "file", b"")
-    finally:
-        os.umask(was)
-    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
-
-
 def test_numbers_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
     for value in (float("nan"), float("inf")):
         with pytest.raises(HarkdError, match=r"cannot write .*result\.json: a score is not a finite number"):
@@ -454,42 +413,6 @@ def test_a_history_comes_back(tmp_path: Path) -> None:
     history = [{"epoch": 0, "terms": {"ce": 0.1 + 0.2}}, {"epoch": 1, "terms": {"ce": 1e-300}}]
     Run(tmp_path).write_history(history)
     assert Run(tmp_path).history() == history
-
-
-# Folders that are held
-
-
-def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    waits: list[int] = []
-
-    def wait() -> None:
-        waits.append(len(waits))
-        if len(waits) == 3:
-            raise TimeoutError
-
-    run = Run(tmp_path / "run")
-    with run.held(wait):
-        with pytest.raises(TimeoutError), Run(tmp_path / "run").held(wait):
-            raise AssertionError("held by two")
-        assert waits == [0, 1, 2]
-        with Run(tmp_path / "other").held(wait):
-            pass
-    with Run(tmp_path / "run").held(wait):
-        assert waits == [0, 1, 2]
-
-
-def test_what_a_killed_process_left_is_swept_up(tmp_path: Path) -> None:
-    for name in (f".last.safetensors-0123{UNFINISHED}", f"..{UNFINISHED}", "last.safetensors", ".hidden"):
-        (tmp_path / name).touch()
-    with Run(tmp_path).held(lambda: None):
-        assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "last.safetensors"]
-
-
-def test_a_place_that_cannot_be_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for place in (tmp_path / "file", tmp_path / "file" / "inner"):
-        with pytest.raises(HarkdError, match="cannot make the folder"), Run(place).held(lambda: None):
-            pass
 
 
 # Checkpoints

@@ -519,7 +519,7 @@ def test_a_full_disk_stops_a_run_in_one_line(harkd: Any, world: Any, tmp_path: P
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harkd.runs.os.replace", full)
+    monkeypatch.setattr("harkd.files.os.replace", full)
     told = harkd(*world.train, "--out", "run")
     assert (told.code, told.out) == (1, "")
     assert told.err == "harkd: cannot write run/config.toml: No space left on device\n"
