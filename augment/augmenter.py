@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Batch:
         x: per sensor (batch, channel, time) in physical units.
         targets: by name; class targets are (batch,) numbers, or (batch, class) shares once a strategy mixes windows.
         index, ids, draw: (batch,) position, content id and draw number.
+        present: (batch,) bool for sensors that some windows lack, where they are zero.
     """
 
     x: Signals
@@ -31,6 +32,7 @@ class Batch:
     index: Tensor
     ids: Tensor
     draw: Tensor
+    present: Signals = field(default_factory=dict)
 
 
 class Augmenter:
@@ -81,12 +83,13 @@ class Augmenter:
 
     def __call__(self, index: Tensor, draw: Tensor) -> Batch:
         """The windows at `index` (batch,), each as its draw number `draw` (batch,) makes it."""
-        x, targets = self._run(len(self.strategy.ops), index, draw)
-        return Batch(x, targets, index, self.windows.ids[index], draw)
+        x, targets, present = self._run(len(self.strategy.ops), index, draw)
+        return Batch(x, targets, index, self.windows.ids[index], draw, present)
 
     def clean(self, index: Tensor, draw: Tensor) -> Batch:
         """The same windows as they were recorded."""
-        return Batch(self.windows.gather(index), self._targets(index, soft=False), index, self.windows.ids[index], draw)
+        x, targets = self.windows.gather(index), self._targets(index, soft=False)
+        return Batch(x, targets, index, self.windows.ids[index], draw, self._present(index))
 
     def draw_words(self, ids: Tensor, draw: Tensor) -> Tensor:
         """(batch, slots of all ops) random words, in one call."""
@@ -100,11 +103,14 @@ class Augmenter:
             picked[name] = one_hot(values, len(target.classes)).float() if soft and target.kind == "class" else values
         return picked
 
-    def _run(self, stop: int, index: Tensor, draw: Tensor) -> tuple[Signals, dict[str, Tensor]]:
+    def _present(self, index: Tensor) -> Signals:
+        return {name: there[index] for name, there in self.windows.present.items()}
+
+    def _run(self, stop: int, index: Tensor, draw: Tensor) -> tuple[Signals, dict[str, Tensor], Signals]:
         """Apply the first `stop` ops. A mixing op's partner passes through the ops before it, under its own id."""
-        x, targets = self.windows.gather(index), self._targets(index, self.mixes)
+        x, targets, present = self.windows.gather(index), self._targets(index, self.mixes), self._present(index)
         if not stop:
-            return x, targets
+            return x, targets, present
         words = self.draw_words(self.windows.ids[index], draw)
         position = 0
         for number, op in enumerate(self.strategy.ops[:stop]):
@@ -113,14 +119,16 @@ class Augmenter:
                 params = op.sample(draws, self.spec)
                 assert self.spec.pool is not None
                 partner = self.spec.pool.partners(params["word"], index, params["who"])
-                other_x, other_targets = self._run(number, partner, draw)
+                other_x, other_targets, other_present = self._run(number, partner, draw)
                 share = torch.where(gate < op.p, params["share"], torch.ones_like(params["share"]))
                 x = op.apply(x, {**params, "share": share, "other": other_x}, self.spec)
                 targets = {name: share[:, None] * y + (1 - share[:, None]) * other_targets[name] for name, y in targets.items()}
+                # A window is mixed with one that lacks the sensor: what comes out is neither.
+                present = {name: there & ((share == 1) | other_present[name]) for name, there in present.items()}
             else:
                 x, targets = self._apply(op, x, targets, words, position)
             position += len(list(nodes(op)))
-        return x, targets
+        return x, targets, present
 
     def _draws(self, words: Tensor, position: int) -> tuple[Tensor, Draws]:
         mine = words[:, self._ends[position] : self._ends[position + 1]]

@@ -90,6 +90,40 @@ class Shifting(TimeTransform):
         return (torch.arange(time, device=step.device) - step) % time
 
 
+CROPPED = 0.2
+"""Up to this share a cropped window plays at most a quarter slower, which no class is defined by."""
+
+
+@dataclass(frozen=True)
+class Cropping(TimeTransform):
+    """Cut off a share U(0, `share`) of the window, a random part of it at either end, and stretch the rest to the old length.
+
+    The two ends of the new window are exactly those of the crop. Where it cuts more than a fifth it assumes the invariance
+    `pace`.
+    """
+
+    share: float = 0.2
+    STRENGTH: ClassVar = ("share", 0.5)
+    MOST: ClassVar = 1.0
+
+    @property
+    def assumes(self) -> frozenset[Invariance]:
+        return frozenset({"pace"}) if self.share > CROPPED else frozenset()
+
+    def slots(self, spec: Spec) -> int:
+        return 2
+
+    def sample(self, draws: Draws, spec: Spec) -> Params:
+        u = draws.uniform(2)
+        return {"cut": self.share * u[:, :1], "place": u[:, 1:]}
+
+    def positions(self, params: Params, time: int) -> Tensor:
+        each = torch.arange(time, device=params["cut"].device)
+        if self.share == 0:
+            return each.expand(len(params["cut"]), -1)
+        return (1 - params["cut"]) * each + params["cut"] * params["place"] * (time - 1)
+
+
 @dataclass(frozen=True)
 class TimeWarp(TimeTransform):
     """Play the window at a speed that follows a cubic spline through `knots` + 2 values of N(1, `sigma`^2).

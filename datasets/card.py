@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from harkd.datasets.download import Download, Listing
+from harkd.datasets.layout import Files
+from harkd.datasets.prepare import parse as parse_preparation
 from harkd.datasets.recording import Sensor
 from harkd.errors import DataError, unknown
 from harkd.schema import STRICT_KEYS, load_toml
@@ -16,8 +20,6 @@ CARDS = Path(__file__).parent / "cards"
 
 Invariance = Literal["rotation", "reversal", "pace", "amplitude", "mirror"]
 INVARIANCES: tuple[Invariance, ...] = ("rotation", "reversal", "pace", "amplitude", "mirror")
-GROUPS = ("recording", "subject", "session", "label")
-"""What the named groups of a file pattern may say."""
 
 
 @dataclass(frozen=True)
@@ -33,43 +35,12 @@ class Licence:
 
 
 @dataclass(frozen=True)
-class Files:
-    """Where recordings stand and which reader reads them.
-
-    Either `hook` (a small file in datasets/hooks) or a `reader` with a `pattern`: a regular expression on the path inside the
-    data folder, whose named groups may give `recording`, `subject`, `session` and `label`.
-    """
-
-    __pydantic_config__ = STRICT_KEYS
-
-    hook: str = ""
-    reader: str = ""
-    pattern: str = ""
-    columns: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
-    """Columns of each sensor's channels, by name or by number."""
-    header: bool = True
-    scale: Mapping[str, float] = field(default_factory=dict)
-    """Factor from the file's numbers to the sensor's units."""
-
-    def __post_init__(self) -> None:
-        if bool(self.hook) == bool(self.reader):
-            raise ValueError("give either 'hook' or 'reader'")
-        if self.reader and not self.pattern:
-            raise ValueError("a 'reader' needs a 'pattern' that says which files it reads")
-        try:
-            groups = re.compile(self.pattern).groupindex
-        except re.error as problem:
-            raise ValueError(f"the pattern {self.pattern!r} is not a regular expression: {problem}") from None
-        for group in groups:
-            if group not in GROUPS:
-                raise ValueError(f"the pattern has a group {group!r}; groups are {', '.join(GROUPS)}")
-
-
-@dataclass(frozen=True)
 class ClassTarget:
     """The target that recordings are labelled with.
 
-    `labels` are the words or numbers in the files, if they are not the class names.
+    Attributes:
+        labels: the words or numbers in the files, if they are not the class names. Numbers are compared as numbers.
+        unlabelled: further words in the files that stand for no class; what they mark is left out.
     """
 
     __pydantic_config__ = STRICT_KEYS
@@ -77,6 +48,7 @@ class ClassTarget:
     name: str
     classes: tuple[str, ...]
     labels: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
@@ -85,6 +57,26 @@ class ClassTarget:
             raise ValueError(f"{len(self.labels)} labels for {len(self.classes)} classes")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"each class needs a label of its own, got {list(self.labels)}")
+
+    def number(self, word: str, where: str) -> int:
+        """The class that a word in the files stands for; -1 for one that stands for none.
+
+        Raises:
+            UsageError: names the nearest label.
+        """
+        words = self.labels or self.classes
+        known = {same(label): number for number, label in enumerate(words)}
+        known |= dict.fromkeys(map(same, ("", *self.unlabelled)), -1)
+        if same(word) not in known:
+            raise unknown(f"label in {where}:", word, words)
+        return known[same(word)]
+
+
+def same(word: str) -> str:
+    """A key in the form in which keys are compared: 01, 1 and 1.0 are one subject; 1_02, 1e2 and 100 are three."""
+    word = word.strip()
+    number = re.fullmatch(r"(-?)0*(\d+)(?:\.0*)?", word, re.ASCII)
+    return number[1] + number[2] if number else word
 
 
 @dataclass(frozen=True)
@@ -114,21 +106,28 @@ class SubjectSplit:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a correct reading gives: the integrity check of the loader."""
+    """What a correct reading gives: the integrity check of the loader.
+
+    Attributes:
+        per_class: windows of each class, in the order of the target's classes.
+        partial: whether a part of the data set will do: the numbers are then the most that there may be.
+    """
 
     __pydantic_config__ = STRICT_KEYS
 
     recordings: int | None = None
     subjects: int | None = None
     windows: int | None = None
+    per_class: tuple[int, ...] = ()
+    partial: bool = False
 
-    def check(self, name: str, **found: int) -> None:
+    def check(self, name: str, **found: int | tuple[int, ...]) -> None:
         """Refuse a reading of the data set `name` that gave other numbers."""
         for key, number in found.items():
-            if getattr(self, key) not in (None, number):
-                raise DataError(
-                    f"{name}: read {number} {key}, but its card counts {getattr(self, key)}: are files missing or damaged?"
-                )
+            counted = getattr(self, key)
+            if counted in (None, (), number) or (self.partial and isinstance(number, int) and number < counted):
+                continue
+            raise DataError(f"{name}: read {number} {key}, but its card counts {counted}: are files missing or damaged?")
 
 
 @dataclass(frozen=True)
@@ -146,6 +145,14 @@ class Card:
     target: ClassTarget
     windows: Cut
     url: str = ""
+    downloads: tuple[Download, ...] = ()
+    """Official files that `harkd data fetch` gets."""
+    listing: Listing | None = None
+    """Or many of them."""
+    prepare: str = ""
+    """Signal preparation between file and windows, like "limit(2)+fill(0.2)+resample()"; see `harkd.datasets.prepare`."""
+    synthetic: bool = False
+    """Made by a program, not measured on anybody."""
     checked_on_original_files: bool = False
     subjects_are_codes: bool = False
     """Subject names in the files are already pseudonyms, so reports may print them."""
@@ -157,13 +164,23 @@ class Card:
     def __post_init__(self) -> None:
         if not self.sensors or len({s.name for s in self.sensors}) != len(self.sensors):
             raise ValueError("a card needs at least one sensor, and their names differ")
-        for key, named in (("columns", self.files.columns), ("scale", self.files.scale)):
-            for name in set(named) - {s.name for s in self.sensors}:
+        for key, named in self.files.named_sensors().items():
+            for name in sorted(named - {s.name for s in self.sensors}):
                 raise ValueError(f"files.{key} names the sensor {name!r}, which the card does not have")
+        steps = parse_preparation(self.prepare)
+        if self.files.time != "" and not any(step.sets_clock for step in steps):
+            raise ValueError("the files have time stamps: 'prepare' needs the step resample() or fit(...)")
+        if self.counts.per_class and len(self.counts.per_class) != len(self.target.classes):
+            raise ValueError(f"counts.per_class has {len(self.counts.per_class)} numbers for {len(self.target.classes)} classes")
         for key, classes in self.invariances.items():
             if not isinstance(classes, bool):
                 for name in set(classes) - set(self.target.classes):
                     raise ValueError(f"invariance {key!r} names the class {name!r}, which the target does not have")
+
+    def files_to_fetch(self, only: str = "") -> tuple[Download, ...]:
+        """The official files, or those whose names match a regular expression."""
+        kept = tuple(download for download in self.downloads if re.search(only, download.file))
+        return kept + (self.listing.files(CARDS, only) if self.listing else ())
 
     def breaks(self, invariance: Invariance) -> tuple[str, ...]:
         """The classes whose meaning `invariance` does not preserve."""

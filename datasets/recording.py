@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from harkd.errors import DataError
+from harkd.errors import DataError, unknown
 from harkd.schema import STRICT_KEYS
 
 VECTOR_KINDS = frozenset({"acc", "gyro", "mag", "skeleton"})
@@ -33,6 +33,10 @@ class Sensor:
     placement: str = ""
     segment: str = ""
     montages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional: bool = False
+    """Whether recordings may lack it: whoever sees it then has no answer for their windows."""
+    range: float | None = None
+    """Largest absolute value that it can give; what reaches it is clipped."""
 
     def __post_init__(self) -> None:
         if not self.rate > 0:
@@ -76,6 +80,7 @@ class Recording:
         segments: the labelled stretches; no window crosses their ends. Empty: the whole recording, no targets.
         dense: per target one class number for each sample of the card's first sensor (`IGNORE` where unknown).
         onsets: time of the first sample per sensor, in seconds; 0 where absent.
+        times: time of every sample (time,) in seconds, for sensors whose files have time stamps; gone after `resample`.
     """
 
     name: str
@@ -85,6 +90,15 @@ class Recording:
     segments: tuple[Segment, ...] = ()
     dense: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     onsets: Mapping[str, float] = field(default_factory=dict)
+    times: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def extent(self, sensor: Sensor) -> tuple[float, float]:
+        """Time of the first sample of a sensor, and of the end of its last one, in seconds."""
+        if sensor.name in self.times:
+            at = self.times[sensor.name]
+            return float(at[0]), float(at[-1]) + 1 / sensor.rate
+        onset = self.onsets.get(sensor.name, 0.0)
+        return onset, onset + self.signals[sensor.name].shape[1] / sensor.rate
 
     def check(self, sensors: Mapping[str, Sensor]) -> None:
         """Refuse a recording that does not fit its sensors (the card's, in order) or holds values that are not finite.
@@ -94,7 +108,11 @@ class Recording:
         """
         for name, sensor in sensors.items():
             if name not in self.signals:
-                raise DataError(f"recording {self.name!r}: sensor {name!r} is missing")
+                if sensor.optional:
+                    continue
+                raise DataError(
+                    f"recording {self.name!r}: sensor {name!r} is missing; where they may lack it, its card says optional = true"
+                )
             signal = self.signals[name]
             if signal.ndim != 2 or signal.shape[0] != len(sensor.channels):
                 raise DataError(
@@ -105,12 +123,34 @@ class Recording:
                 channel, sample = (int(i) for i in np.argwhere(bad)[0])
                 raise DataError(
                     f"recording {self.name!r}, sensor {name!r}: {int(bad.sum())} values are not finite, the first in channel "
-                    f"{sensor.channels[channel]!r} at sample {sample}; repair or drop them before cutting windows"
+                    f"{sensor.channels[channel]!r} at sample {sample}; the card's 'prepare' says how to mend them, like fill(0.2)"
                 )
         first = next(iter(sensors))
+        if not self.signals or (self.dense and first not in self.signals):
+            raise DataError(f"recording {self.name!r}: no sensor is there, or its dense targets lack their sensor {first!r}")
         for name, labels in self.dense.items():
             if labels.shape != self.signals[first].shape[1:]:
                 raise DataError(
                     f"recording {self.name!r}: dense target {name!r} has the shape {labels.shape}; sensor {first!r} has "
                     f"{self.signals[first].shape[1]} samples, and each needs one class number"
                 )
+
+
+def matching(name: str, sensors: Mapping[str, Sensor]) -> list[Sensor]:
+    """The sensors that a word means: a sensor's name, `all`, `inertial`, a placement, a body segment or a kind.
+
+    Raises:
+        UsageError: there is none; names the nearest word.
+    """
+    if name in sensors:
+        return [sensors[name]]
+    if name == "all":
+        return list(sensors.values())
+    if name == "inertial":
+        found = [s for s in sensors.values() if s.kind in INERTIAL_KINDS]
+    else:
+        found = [s for s in sensors.values() if name in (s.placement, s.segment, s.kind)]
+    if not found:
+        groups = {group for s in sensors.values() for group in (s.placement, s.segment, s.kind) if group}
+        raise unknown("sensor", name, {*sensors, *groups, "all", "inertial"})
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,11 +31,15 @@ class Statistics:
             raise DataError(f"statistics need windows, and none of {windows.card.name} are given")
         mean = {n: torch.zeros(len(s.channels), dtype=torch.float64) for n, s in windows.sensors.items()}
         variance = {name: zeros.clone() for name, zeros in mean.items()}
-        seen = 0
+        seen = dict.fromkeys(mean, 0)
         for index in torch.arange(len(windows), device=windows.device).split(_CHUNK):
-            seen += len(index)
-            share = len(index) / seen
             for name, x in windows.gather(index).items():
+                if name in windows.present:
+                    x = x[windows.present[name][index]]
+                if not len(x):
+                    continue
+                seen[name] += len(x)
+                share = len(x) / seen[name]
                 x = x.double().cpu()
                 # Chunks are merged by their own means: a sum of squares about zero would lose the spread of an offset signal.
                 step = x.mean((0, 2)) - mean[name]
@@ -61,13 +66,18 @@ class Scaler(nn.Module):
         self.register_buffer("std", std.reshape(-1, 1))
 
     @classmethod
-    def fit(cls, statistics: Statistics, sees: Sees) -> Scaler:
-        """The scaler of a player: the statistics of the channels it sees, in their order."""
+    def fit(cls, statistics: Statistics, sees: Sees, physical: Sequence[int] = ()) -> Scaler:
+        """The scaler of a player: the statistics of the channels it sees, in their order.
+
+        Args:
+            physical: positions among them of channels that stay in physical units (mean 0 and spread 1), because the net's
+                first part works with lengths or angles and normalises by itself.
+        """
         pick = [(name, list(channels)) for name, channels in zip(sees.sensors, sees.channels, strict=True)]
-        return cls(
-            torch.cat([statistics.mean[name][at] for name, at in pick]),
-            torch.cat([statistics.std[name][at] for name, at in pick]),
-        )
+        mean = torch.cat([statistics.mean[name][at] for name, at in pick])
+        std = torch.cat([statistics.std[name][at] for name, at in pick])
+        at = torch.tensor(physical, dtype=torch.int64)
+        return cls(mean.index_fill(0, at, 0.0), std.index_fill(0, at, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channel, time) in physical units to the same shape, standardised."""

@@ -37,7 +37,8 @@ class Sees:
 
     Attributes:
         text: the canonical text; equal texts see the same.
-        channels: per sensor the positions of the channels that are seen.
+        kinds, names: per sensor its kind, and the names of the channels that are seen.
+        channels: per sensor their positions.
         lengths, ratios: per sensor the samples of a window, and the seen rate over the sensor's.
         rate: in Hz.
         length: samples of a window at that rate.
@@ -45,6 +46,8 @@ class Sees:
 
     text: str
     sensors: tuple[str, ...]
+    kinds: tuple[str, ...]
+    names: tuple[tuple[str, ...], ...]
     channels: tuple[tuple[int, ...], ...]
     whole: tuple[bool, ...]
     lengths: tuple[int, ...]
@@ -106,6 +109,8 @@ class Sees:
         return cls(
             text=",".join(spelled) + (f"@{rate:.10g}Hz" if found else ""),
             sensors=names,
+            kinds=tuple(sensors[name].kind for name in names),
+            names=tuple(tuple(sensors[n].channels[i] for i in picked[n]) for n in names),
             channels=tuple(picked.values()),
             whole=whole,
             lengths=tuple(lengths[name] for name in names),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -47,6 +47,8 @@ class Windows:
         ids: (n,) int64 content ids, a hash of data set, recording and start: subsets and folds do not change them.
         subjects, recordings, sessions: (n,) names.
         targets: by name; empty for data without labels.
+        sensors: by name, as the signals are now: preparation may have changed the card's.
+        present: (n,) bool for each sensor that some windows lack; gathered, those windows are zero there.
         source: (n,) ids of the windows that derived windows were made from, or None.
     """
 
@@ -58,65 +60,76 @@ class Windows:
     subjects: NDArray[np.str_]
     recordings: NDArray[np.str_]
     sessions: NDArray[np.str_]
+    sensors: Mapping[str, Sensor]
     targets: Mapping[str, Target] = field(default_factory=dict)
+    present: Signals = field(default_factory=dict)
     source: Tensor | None = None
 
     @classmethod
-    def cut(cls, recordings: Sequence[Recording], card: Card, cut: Cut | None = None) -> Windows:
+    def cut(
+        cls, recordings: Sequence[Recording], card: Card, cut: Cut | None = None, sensors: Sequence[Sensor] | None = None
+    ) -> Windows:
         """Cut recordings into windows that never cross the end of a labelled segment.
 
         Args:
-            cut: length and step in samples of the card's first sensor; by default the card's.
+            cut: length and step in samples of the first sensor; by default the card's.
+            sensors: what the recordings hold, if preparation changed the card's.
 
         Raises:
-            DataError: no window fits, naming the longest segment; or a recording does not fit the card (`Recording.check`).
+            DataError: no window fits, naming the longest segment; or a recording does not fit its sensors (`Recording.check`).
         """
         cut = cut or card.windows
-        sensors = {sensor.name: sensor for sensor in card.sensors}
-        first = card.sensors[0]
-        lengths = {name: max(1, round(cut.length * s.rate / first.rate)) for name, s in sensors.items()}
-        offsets = dict.fromkeys(sensors, 0)
-        starts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in sensors}
+        by_name = {sensor.name: sensor for sensor in sensors or card.sensors}
+        rate = next(iter(by_name.values())).rate
+        lengths = {name: max(1, round(cut.length * s.rate / rate)) for name, s in by_name.items()}
+        offsets = dict.fromkeys(by_name, 0)
+        starts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in by_name}
+        there: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in by_name}
         ids, names, targets, longest = [], [], [], 0
         dense: dict[str, list[NDArray[np.int64]]] = {}
         for recording in recordings:
-            recording.check(sensors)
-            total = recording.signals[first.name].shape[1]
-            onset = recording.onsets.get(first.name, 0.0)
-            for segment in recording.segments or (Segment(onset, onset + total / first.rate),):
-                low = max(0, round((segment.start - onset) * first.rate))
-                high = min(total, round((segment.stop - onset) * first.rate))
+            recording.check(by_name)
+            onset, stop = _clock(recording, by_name)
+            for segment in recording.segments or (Segment(onset, stop),):
+                low = max(0, round((segment.start - onset) * rate))
+                high = min(round((stop - onset) * rate), round((segment.stop - onset) * rate))
                 longest = max(longest, high - low)
                 local = np.arange(low, high - cut.length + 1, cut.step)
-                placed = {n: _local_starts(local, first, s, recording) for n, s in sensors.items()}
+                placed = {n: _local_starts(local, onset, rate, by_name[n], recording) for n in recording.signals}
                 fits = np.ones(len(local), bool)
                 for name, at in placed.items():
                     fits &= (at >= 0) & (at + lengths[name] <= recording.signals[name].shape[1])
-                for name, at in placed.items():
-                    starts[name].append(at[fits] + offsets[name])
+                count = int(fits.sum())
+                for name in by_name:
+                    starts[name].append(placed[name][fits] + offsets[name] if name in placed else np.zeros(count, np.int64))
+                    there[name].append(np.full(count, name in placed))
                 ids.append(_content_ids(card.name, recording.name, local[fits]))
-                names += [(recording.subject, recording.name, recording.session)] * int(fits.sum())
-                targets += [segment.targets] * int(fits.sum())
+                names += [(recording.subject, recording.name, recording.session)] * count
+                targets += [segment.targets] * count
                 for name, labels in recording.dense.items():
                     dense.setdefault(name, []).append(labels[local[fits][:, None] + np.arange(cut.length)])
-            for name in sensors:
-                offsets[name] += recording.signals[name].shape[1]
+            for name, signal in recording.signals.items():
+                offsets[name] += signal.shape[1]
         if not names:
             raise DataError(
                 f"{card.name}: no window of {cut.length} samples fits; the longest labelled stretch has {longest} samples "
-                f"({longest / first.rate:.2f} s): cut shorter windows"
+                f"({longest / rate:.2f} s): cut shorter windows"
             )
         subjects, record, sessions = (np.array(column) for column in zip(*names, strict=True))
+        present = {name: np.concatenate(parts) for name, parts in there.items()}
+        kept = [name for name in by_name if present[name].any()]
         windows = cls(
             card=card,
-            signals={n: torch.from_numpy(_joined([r.signals[n] for r in recordings])) for n in sensors},
-            starts={name: torch.from_numpy(np.concatenate(parts)) for name, parts in starts.items()},
-            lengths=lengths,
+            signals={n: torch.from_numpy(_joined([r.signals[n] for r in recordings if n in r.signals])) for n in kept},
+            starts={name: torch.from_numpy(np.concatenate(starts[name])) for name in kept},
+            lengths={name: lengths[name] for name in kept},
             ids=torch.from_numpy(np.concatenate(ids)),
             subjects=subjects,
             recordings=record,
             sessions=sessions,
+            sensors={name: by_name[name] for name in kept},
             targets=_collect_targets(card, targets, dense),
+            present={name: torch.from_numpy(present[name]) for name in kept if not present[name].all()},
         )
         if len(torch.unique(windows.ids)) < len(windows):
             raise DataError(f"{card.name}: two windows have the same recording name and start; recording names must differ")
@@ -124,10 +137,6 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    @property
-    def sensors(self) -> dict[str, Sensor]:
-        return {sensor.name: sensor for sensor in self.card.sensors if sensor.name in self.signals}
 
     @property
     def device(self) -> torch.device:
@@ -157,8 +166,19 @@ class Windows:
             # One strided view (start, channel, time) without data: indexing it copies whole rows, which is several times
             # faster than gathering sample by sample.
             every_start = signal.unfold(1, self.lengths[name], 1).transpose(0, 1)
-            gathered[name] = every_start[self.starts[name][index]]
+            x = every_start[self.starts[name][index]]
+            if name in self.present:
+                x = torch.where(self.present[name][index][:, None, None], x, torch.zeros((), dtype=x.dtype, device=x.device))
+            gathered[name] = x
         return gathered
+
+    def having(self, sensors: Iterable[str]) -> Windows:
+        """The windows that lack none of these sensors."""
+        lacked = [self.present[name] for name in sensors if name in self.present]
+        if not lacked:
+            return self
+        kept = self.subset(torch.stack(lacked).all(0).nonzero()[:, 0])
+        return replace(kept, present={name: there for name, there in kept.present.items() if not bool(there.all())})
 
     def positions(self, ids: Tensor) -> Tensor:
         """Positions of content ids; unknown ids are an error."""
@@ -180,6 +200,7 @@ class Windows:
             recordings=self.recordings[host],
             sessions=self.sessions[host],
             targets={name: replace(t, values=t.values[at]) for name, t in self.targets.items()},
+            present={name: there[at] for name, there in self.present.items()},
             source=None if self.source is None else self.source[at],
         )
 
@@ -191,6 +212,7 @@ class Windows:
             starts={name: start.to(device) for name, start in self.starts.items()},
             ids=self.ids.to(device),
             targets={name: replace(t, values=t.values.to(device)) for name, t in self.targets.items()},
+            present={name: there.to(device) for name, there in self.present.items()},
             source=None if self.source is None else self.source.to(device),
         )
 
@@ -199,12 +221,19 @@ def _joined(signals: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.concatenate(signals, axis=1, dtype=np.float32, casting="same_kind")
 
 
-def _local_starts(local: NDArray[np.int64], first: Sensor, sensor: Sensor, recording: Recording) -> NDArray[np.int64]:
-    """Where windows that start at `local` samples of the first sensor start in another sensor, by time."""
-    if sensor.name == first.name:
-        return local
-    seconds = local / first.rate + recording.onsets.get(first.name, 0.0) - recording.onsets.get(sensor.name, 0.0)
-    return np.rint(seconds * sensor.rate).astype(np.int64)
+def _clock(recording: Recording, sensors: Mapping[str, Sensor]) -> tuple[float, float]:
+    """Where the windows of a recording are counted from, and where they end, in seconds: its first sensor says it."""
+    first = next(iter(sensors))
+    if first in recording.signals:
+        return recording.extent(sensors[first])
+    extents = [recording.extent(sensors[name]) for name in recording.signals]
+    return min(start for start, _ in extents), max(stop for _, stop in extents)
+
+
+def _local_starts(local: NDArray[np.int64], onset: float, rate: float, sensor: Sensor, recording: Recording) -> NDArray[np.int64]:
+    """Where windows that start at samples `local` of a clock start in a sensor, by time."""
+    moments = local / rate + onset - recording.onsets.get(sensor.name, 0.0)
+    return np.rint(moments * sensor.rate).astype(np.int64)
 
 
 def _content_ids(data: str, recording: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:

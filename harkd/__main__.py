@@ -20,7 +20,7 @@ COMMANDS = {
     "evaluate": "score a finished run, subject by subject",
     "report": "write one page about some finished runs",
     "list": "what there is: nets, methods, augmentations, datasets",
-    "data": "look at a data set",
+    "data": "get, check, prepare and look at data sets, or describe your own",
 }
 INTERRUPTED = 130
 

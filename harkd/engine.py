@@ -205,7 +205,14 @@ class _Stage:
 
     def _context(self, batch: Batch, outputs: Mapping[str, Outputs], progress: Progress) -> Context:
         nets = {name: player.net for name, player in self.phase.players.items()}
-        return Context(batch, outputs, nets, progress, self.target, self.seed)
+        masks = {name: self._mask(player, batch) for name, player in self.phase.players.items()}
+        known = {name: mask for name, mask in masks.items() if mask is not None}
+        return Context(batch, outputs, nets, progress, self.target, self.seed, known)
+
+    def _mask(self, player: Player, batch: Batch) -> Tensor | None:
+        """Which windows a player can see; None: all of them."""
+        there = [batch.present[name] for name in player.sees.sensors if name in batch.present]
+        return torch.stack(there).all(0) if there else None
 
     def progress(self, epoch: int, shift: int = 0) -> Progress:
         return Progress(epoch, self.phase.epochs, self.done + shift, self.phase.epochs * self.steps)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from harkd.align import Align
 from harkd.augment import Batch
 from harkd.augment.keys import stream
 from harkd.datasets import Windows
@@ -26,6 +27,7 @@ class Context:
 
     Attributes:
         target: name of the class target.
+        masks: (batch,) bool for every player who has no answer for some windows, since a sensor that it sees is missing there.
         seed: the run's seed; `rng` is the objective's own stream for this step.
     """
 
@@ -35,12 +37,20 @@ class Context:
     progress: Progress
     target: str
     seed: int = 0
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
     _rng: torch.Generator | None = field(default=None, repr=False)
 
     @property
     def y(self) -> Tensor:
         """The class target: (batch,) numbers or (batch, class) shares."""
         return self.batch.targets[self.target]
+
+    def known(self, loss: Tensor, *players: str) -> Tensor:
+        """Per-sample losses (batch,), zero where one of the players has no answer."""
+        for name in players:
+            if name in self.masks:
+                loss = torch.where(self.masks[name], loss, torch.zeros_like(loss))
+        return loss
 
     @property
     def rng(self) -> torch.Generator:
@@ -68,14 +78,22 @@ class Objective(nn.Module):
 
 
 class CrossEntropy(Objective):
-    """Term `ce`: cross-entropy of a player with the labels, hard or mixed."""
+    """Term `ce`: cross-entropy of a player with the labels, hard or mixed.
 
-    def __init__(self, player: str = "student", smoothing: float = 0.0) -> None:
+    A net with auxiliary heads, such as the branches of a fused net, learns the labels with each of them: `heads` times the sum of
+    their cross-entropies is added. A branch then learns as it would alone, whatever the others already know.
+    """
+
+    def __init__(self, player: str = "student", smoothing: float = 0.0, heads: float = 1.0) -> None:
         super().__init__()
-        self.player, self.smoothing = player, smoothing
+        self.player, self.smoothing, self.heads = player, smoothing, heads
 
     def forward(self, context: Context) -> Terms:
-        return {"ce": cross_entropy(context.y, context.outputs[self.player].logits.float(), self.smoothing)}
+        told = context.outputs[self.player]
+        loss = cross_entropy(context.y, told.logits.float(), self.smoothing)
+        for logits in told.heads if self.heads else ():
+            loss = loss + self.heads * cross_entropy(context.y, logits.float(), self.smoothing)
+        return {"ce": context.known(loss, self.player)}
 
 
 class Distillation(Objective):
@@ -98,7 +116,58 @@ class Distillation(Objective):
     def forward(self, context: Context) -> Terms:
         told = context.outputs[self.teacher].logits.float()
         loss = kl(told, context.outputs[self.student].logits.float(), value(self.temperature, context.progress))
-        return {"kl": loss / told.shape[-1] if self.reduction == "mean" else loss}
+        loss = loss / told.shape[-1] if self.reduction == "mean" else loss
+        return {"kl": context.known(loss, self.student, self.teacher)}
+
+
+class Hint(Objective):
+    """Term `hint`: a student's features, aligned, against a teacher's: mean squared error, summed over pairs of stages.
+
+    Romero et al.: FitNets: hints for thin deep nets, ICLR 2015. The regressors (`harkd.align`) are made from the dry-run shapes,
+    train with the student, and are dropped at export.
+
+    Args:
+        student_stages, teacher_stages: pairs of stages, counted from 0, or from the end with -1; none: the middle one.
+    """
+
+    needs = frozenset({"features"})
+
+    def __init__(
+        self,
+        student_stages: Sequence[int] = (),
+        teacher_stages: Sequence[int] = (),
+        student: str = "student",
+        teacher: str = "teacher",
+    ) -> None:
+        super().__init__()
+        self.student, self.teacher = student, teacher
+        self.stages = {student: tuple(student_stages), teacher: tuple(teacher_stages)}
+        numbers = {len(stages) for stages in self.stages.values() if stages}
+        if len(numbers) > 1:
+            raise UsageError(
+                f"hints go from stage to stage: {len(teacher_stages)} stages of {teacher!r} cannot guide {len(student_stages)} "
+                f"of {student!r}"
+            )
+        self.pairs = max(numbers, default=1)
+        self.aligns = nn.ModuleList()
+
+    def _features(self, context: Context, name: str) -> list[Tensor]:
+        """The chosen maps of a player, in float32."""
+        features = context.outputs[name].features
+        stages = self.stages[name] or (len(features) // 2,) * self.pairs
+        for stage in stages:
+            if not -len(features) <= stage < len(features):
+                raise UsageError(f"a hint needs stage {stage} of {name!r}, whose net has {len(features)} stages with features")
+        return [features[stage].float() for stage in stages]
+
+    def bind(self, context: Context, train: Windows) -> None:
+        pairs = zip(self._features(context, self.student), self._features(context, self.teacher), strict=True)
+        self.aligns = nn.ModuleList([Align(mine.shape[1], told.shape[1], project=True) for mine, told in pairs])
+
+    def forward(self, context: Context) -> Terms:
+        maps = zip(self.aligns, self._features(context, self.student), self._features(context, self.teacher), strict=True)
+        losses = [(align(mine, told) - told).square().flatten(1).mean(1) for align, mine, told in maps]
+        return {"hint": context.known(torch.stack(losses).sum(0), self.student, self.teacher)}
 
 
 class Together(Objective):

@@ -49,6 +49,8 @@ class Data:
     """Samples of a window; 0 takes the card's."""
     step: int = 0
     """Samples from one window to the next; 0 takes the card's."""
+    prepare: str = ""
+    """Signal preparation after the card's own, like "bandpass(4, 40)+euclidean(session)"."""
     split: str = "official"
     """official, loso:SUBJECT, kfold:K/I or session:NAME."""
 
@@ -172,7 +174,28 @@ class ESKD(KD):
         _shares(stop=self.stop, decay=self.decay)
 
 
-METHOD_OPTIONS: dict[str, type[MethodOptions]] = {"ce": CE, "kd": KD, "eskd": ESKD}
+@dataclass(frozen=True, kw_only=True)
+class FitNet(KD):
+    """Options of `fitnet`: the student first learns to make the teacher's features (a hint), then from its answers."""
+
+    phases: Literal["two", "one"] = "two"
+    """two: the hint alone, then distillation; one: all terms together, all the time."""
+    hint_share: float = 0.3
+    """Share of the epochs that the hint phase takes, of two phases."""
+    hint_weight: float = 1.0
+    """Weight of the hint beside the other terms, in one phase."""
+    student_stages: tuple[int, ...] = ()
+    """Stages of the student that are guided, counted from 0, or from the end with -1; none: the middle one."""
+    teacher_stages: tuple[int, ...] = ()
+    """Stages of the teacher that give the hints, one for each of the student's; none: the middle one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _shares(hint_share=self.hint_share)
+        _at_least(self, hint_weight=0)
+
+
+METHOD_OPTIONS: dict[str, type[MethodOptions]] = {"ce": CE, "kd": KD, "eskd": ESKD, "fitnet": FitNet}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from harkd.augment import Transform
 from harkd.augment.keys import stream
 from harkd.datasets import Scaler, Sees, Statistics, Windows
 from harkd.errors import UsageError
-from harkd.nets import Net, Outputs, build
+from harkd.nets import Inputs, Net, Outputs, build
 
 Mode = Literal["train", "frozen", "adapter"]
 Precision = Literal["float32", "bfloat16"]
@@ -52,8 +52,8 @@ class Player:
         view = Sees.parse(sees, train.sensors, train.lengths)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream(seed, name, "initial weights") >> 1)
-            made = build(net, view.width, len(train.classes))
-        made.scaler = Scaler.fit(Statistics.of(train), view)
+            made = build(net, Inputs.of(view), len(train.classes))
+        made.scaler = Scaler.fit(Statistics.of(train), view, made.physical)
         return cls(made, view, **more)
 
     def frozen(self) -> Player:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from harkd.errors import HarkdError, UsageError
+from harkd.errors import HarkdError, UsageError, unknown
 
 T = TypeVar("T")
 
@@ -53,6 +53,14 @@ def validate(kind: type[T], values: Any, where: str, text: str = "") -> T:
             near += [str(e["loc"][-1]) for e in errors if e["type"] == "missing" and e["loc"][:-1] == path[:-1]]
             hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
             raise UsageError(f"{at}: unknown key {dotted!r}; {hint}") from None
+        if first["type"] == "literal_error":
+            choices = re.findall(r"'([^']*)'", first.get("ctx", {}).get("expected", ""))
+            if path[-1] == "[key]":
+                dotted, what = ".".join(map(str, path[:-2])), "key"
+            else:
+                what = "value"
+            told = unknown(what, str(first["input"]), filter(None, choices))
+            raise UsageError(": ".join(filter(None, (at, dotted, str(told))))) from None
         shown = isinstance(first["input"], str | int | float) and first["type"] != "missing"
         found = f" (found {first['input']!r})" if shown else ""
         message = first["msg"].removeprefix("Value error, ").rstrip(".")
@@ -99,3 +107,8 @@ def _line_of(path: Sequence[str | int], text: str) -> int | None:
         if found:
             at, line = found[0].end(), text[: found[0].end()].count("\n") + 1
     return line
+
+
+def json_schema(kind: type) -> dict[str, Any]:
+    """The JSON schema of a dataclass's TOML file."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_adapter(kind).json_schema()}

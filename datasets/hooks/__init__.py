@@ -4,9 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harkd.datasets.card import Card
-from harkd.datasets.hooks import seglearn_watch
+from harkd.datasets.hooks import bci2_iv, eegmmidb, seglearn_watch, synthetic_imagery, synthetic_motion, umafall
 from harkd.datasets.recording import Recording
 
 HOOKS: dict[str, Callable[[Card, Path | None], Sequence[Recording]]] = {
+    "bci2_iv": bci2_iv.read,
+    "eegmmidb": eegmmidb.read,
     "seglearn_watch": seglearn_watch.read,
+    "synthetic_imagery": synthetic_imagery.read,
+    "synthetic_motion": synthetic_motion.read,
+    "umafall": umafall.read,
 }

@@ -48,7 +48,7 @@ def parse(kind: type[T], prog: str, argv: Sequence[str], default: T | None = Non
             return cast(T, tyro.cli(kind, prog=prog, args=list(argv), config=(OmitArgPrefixes,), **given))
     except SystemExit as stop:
         if not stop.code:
-            print(_fitted(_COLOURS.sub("", told.getvalue())))
+            print(fitted(_COLOURS.sub("", told.getvalue())))
             raise Answered from None
         lines = _FRAME.sub("", _COLOURS.sub("", refused.getvalue())).split()
         raise UsageError(" ".join(lines) or f"not understood; see {prog} --help") from None
@@ -135,7 +135,7 @@ def _check_command(kind: type, path: Path, values: dict[str, Any]) -> None:
         raise UsageError(f"{path} is a recipe for harkd {other} (it says {strange[0]!r}), not for harkd {mine}")
 
 
-def _fitted(text: str) -> str:
+def fitted(text: str) -> str:
     """A help text with the lines wrapped that tyro leaves longer than the terminal is wide."""
     columns = max(20, shutil.get_terminal_size().columns)
     lines: list[str] = []

@@ -46,6 +46,7 @@ def main(argv: Sequence[str]) -> int:
     parts = prepare(data)
     windows = getattr(parts, options.part)
     player = run.load_player(windows, options.weights)
+    windows = windows.having(player.sees.sensors)
     if options.part != "train":
         refuse_known(run, parts, options.part, data)
     before = run.result().get("environment", {}).get("threads", "")

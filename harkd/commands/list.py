@@ -12,7 +12,7 @@ from harkd.commands.cli import parse
 from harkd.commands.table import print_json, print_table
 
 SHOWN = {
-    "nets": ("name", "parameters", "about"),
+    "nets": ("name", "channels", "parameters", "about"),
     "methods": ("name", "teachers", "about"),
     "augmentations": ("name", "kind", "default", "about"),
     "datasets": ("name", "subjects", "classes", "windows", "licence", "title"),
@@ -46,13 +46,20 @@ def _spaced(cell: object) -> object:
 
 
 def _nets() -> list[dict[str, Any]]:
-    from harkd.nets import NETS, build
+    from harkd.nets import NETS, Inputs, build
 
-    return [
-        {"name": name, "parameters": build(name, channels=6, classes=7).parameter_count, "about": family.summary}
-        for family in NETS.values()
-        for name in family.examples
-    ]
+    rows = []
+    for family in NETS.values():
+        for name, inputs in {**dict.fromkeys(family.examples, Inputs(6)), **family.special}.items():
+            rows.append(
+                {
+                    "name": name,
+                    "channels": inputs.width,
+                    "parameters": build(name, inputs, classes=7).parameter_count,
+                    "about": family.summary,
+                }
+            )
+    return rows
 
 
 def _methods() -> list[dict[str, Any]]:

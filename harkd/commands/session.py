@@ -15,6 +15,7 @@ from harkd.accelerate import pick_device
 from harkd.commands.table import print_json, print_table
 from harkd.options import Machine
 from harkd.progress import Display
+from harkd.report.words import SYNTHETIC
 from harkd.runs import Run
 from harkd.training import Session
 
@@ -77,6 +78,8 @@ def tell(run: Run, machine: Machine) -> None:
 def print_results(found: Sequence[dict[str, Any]]) -> None:
     """A table of runs on standard output."""
     print_table([_row(result) for result in found])
+    if any(result.get("terms", {}).get("synthetic") for result in found):
+        print(f"\n{SYNTHETIC}")
 
 
 def _row(result: dict[str, Any]) -> dict[str, str]:

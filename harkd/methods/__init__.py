@@ -1,7 +1,7 @@
 """Distillation methods by name. A new one is a file here and a row in `METHODS`."""
 
 from harkd.errors import unknown
-from harkd.methods import ce, eskd, kd
+from harkd.methods import ce, eskd, fitnet, kd
 from harkd.methods.method import Method, Plan, Players
 
 __all__ = ["METHODS", "Method", "Plan", "Players", "method"]
@@ -10,6 +10,7 @@ METHODS: dict[str, Method] = {
     "ce": ce.METHOD,
     "kd": kd.METHOD,
     "eskd": eskd.METHOD,
+    "fitnet": fitnet.METHOD,
 }
 
 

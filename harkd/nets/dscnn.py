@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from harkd.nets.net import Flat, Net, PooledHead, conv
+from harkd.nets.net import Flat, Inputs, Net, PooledHead, conv
 
 SIZES: dict[str, tuple[tuple[int, ...], int]] = {
     "xs": ((8, 8, 8, 16), 5),
@@ -25,12 +25,12 @@ def _separable(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.M
     return [*depthwise, conv(inputs, outputs, 1), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def dscnn(size: str, channels: int, classes: int) -> Net:
+def dscnn(size: str, inputs: Inputs, classes: int) -> Net:
     """dscnn-size: a strided stem, then one stage per width; all but the last stage halve the time axis."""
     widths, kernel = SIZES[size]
-    stem = Flat(conv(channels, widths[0], kernel, 2), nn.BatchNorm2d(widths[0]), nn.ReLU())
+    stem = Flat(conv(inputs.width, widths[0], kernel, 2), nn.BatchNorm2d(widths[0]), nn.ReLU())
     stages = []
-    for number, (inputs, outputs) in enumerate(zip(widths, (*widths[1:], widths[-1]), strict=True)):
+    for number, (before, after) in enumerate(zip(widths, (*widths[1:], widths[-1]), strict=True)):
         stride = 2 if number < len(widths) - 2 else 1
-        stages.append(Flat(*_separable(inputs, outputs, kernel, stride)))
+        stages.append(Flat(*_separable(before, after, kernel, stride)))
     return Net(stem, stages, PooledHead(widths[-1], classes))

@@ -2,11 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
+
+from harkd.datasets import Sees
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One sensor as a net is told of it: its name, its kind, and the names of the channels that are seen."""
+
+    name: str
+    kind: str
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a net is told about its input (batch, width, length).
+
+    Attributes:
+        length: samples of a window; 0 where unknown.
+        rate: in Hz; 0 where unknown.
+        sensors: in the order of the channels; empty where unknown.
+    """
+
+    width: int
+    length: int = 0
+    rate: float = 0.0
+    sensors: tuple[Seen, ...] = ()
+
+    @classmethod
+    def of(cls, sees: Sees) -> Inputs:
+        """What a player sees."""
+        sensors = zip(sees.sensors, sees.kinds, sees.names, strict=True)
+        return cls(sees.width, sees.length, sees.rate, tuple(Seen(*sensor) for sensor in sensors))
+
+    def pick(self, names: Collection[str]) -> tuple[Inputs, tuple[int, ...]]:
+        """The inputs of some sensors, and the positions of their channels."""
+        places: list[int] = []
+        start = 0
+        for sensor in self.sensors:
+            stop = start + len(sensor.channels)
+            if sensor.name in names:
+                places += range(start, stop)
+            start = stop
+        sensors = tuple(sensor for sensor in self.sensors if sensor.name in names)
+        return Inputs(len(places), self.length, self.rate, sensors), tuple(places)
+
+    def __str__(self) -> str:
+        return ", ".join(sensor.name for sensor in self.sensors) or f"{self.width} channels of unknown sensors"
 
 
 @dataclass(frozen=True)
@@ -18,7 +67,7 @@ class Outputs:
         features: after each stage, (batch, channel, time).
         embedding: (batch, width), what the last linear layer sees.
         heads: logits of auxiliary heads, (batch, class) each.
-        attention: attention weights per layer, (batch, head, time, time).
+        attention: attention weights per layer, (batch, head, time, time), from nets that were asked for them.
     """
 
     logits: Tensor
@@ -54,6 +103,8 @@ class Net(nn.Module):
 
     adapters: tuple[str, ...] = ()
     """Name prefixes of the parameters that train when a player is in adapter mode."""
+    physical: tuple[int, ...] = ()
+    """Positions of the input channels that the scaler leaves in physical units, because the net's first part needs them so."""
 
     def __init__(self, stem: nn.Module, stages: Sequence[nn.Module], head: nn.Module, scaler: nn.Module | None = None) -> None:
         super().__init__()
@@ -85,17 +136,41 @@ class Net(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-class PooledHead(nn.Module):
-    """Mean over time, then linear. The mean is a plain mean, which every watch runtime has."""
+class Mean(nn.Module):
+    """Mean over time: (batch, channel, time) to (batch, channel)."""
 
-    def __init__(self, width: int, classes: int, dropout: float = 0.0) -> None:
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(2)
+
+
+class MeanMax(nn.Module):
+    """Mean and largest value over time, side by side: (batch, channel, time) to (batch, 2 channel)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x.mean(2), x.amax(2)], 1)
+
+
+class PooledHead(nn.Module):
+    """Time pooled away, then linear. By default a plain mean, which every watch runtime has.
+
+    Args:
+        width: of the embedding, which is what `pool` gives.
+    """
+
+    def __init__(self, width: int, classes: int, dropout: float = 0.0, pool: nn.Module | None = None) -> None:
         super().__init__()
+        self.pool = pool or Mean()
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(width, classes)
 
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Logits from an embedding."""
+        logits: Tensor = self.linear(self.dropout(embedding))
+        return logits
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        embedding = x.mean(2)
-        return self.linear(self.dropout(embedding)), embedding
+        embedding = self.pool(x)
+        return self.classify(embedding), embedding
 
 
 def staged(stem: nn.Module, stages: Sequence[nn.Module], head: nn.Module, scaler: nn.Module | None = None) -> Net:

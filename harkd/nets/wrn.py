@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from harkd.errors import UsageError
-from harkd.nets.net import Flat, Net, PooledHead, conv
+from harkd.nets.net import Flat, Inputs, Net, PooledHead, conv
 
 
 class _Block(nn.Module):
@@ -30,8 +30,8 @@ class _Block(nn.Module):
         return around + through
 
 
-def wrn1d(depth: int, widening: int, channels: int, classes: int) -> Net:
-    """WRN1D-depth-widening for `channels` inputs; stages of width 16k, 32k, 64k at strides 1, 2, 2."""
+def wrn1d(depth: int, widening: int, inputs: Inputs, classes: int) -> Net:
+    """WRN1D-depth-widening; stages of width 16k, 32k, 64k at strides 1, 2, 2."""
     if depth < 10 or (depth - 4) % 6 or widening < 1:
         raise UsageError(f"wrn1d-{depth}-{widening}: the depth is 6 n + 4 (10, 16, 22, 28, 40 ...), the widening at least 1")
     blocks = (depth - 4) // 6
@@ -46,7 +46,7 @@ def wrn1d(depth: int, widening: int, channels: int, classes: int) -> Net:
             layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
         stages.append(Flat(*layers))
         width = outputs
-    net = Net(Flat(conv(channels, 16, 3)), stages, PooledHead(width, classes))
+    net = Net(Flat(conv(inputs.width, 16, 3)), stages, PooledHead(width, classes))
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, 0, math.sqrt(2 / (module.kernel_size[1] * module.out_channels)))

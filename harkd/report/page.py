@@ -8,7 +8,7 @@ from harkd.report import charts, tables
 from harkd.report.study import Group, Study
 from harkd.report.tree import Block, Code, Facts, Page, Section, Text
 from harkd.report.verdict import notes, verdict
-from harkd.report.words import duration, listed, many, percent
+from harkd.report.words import SYNTHETIC, duration, listed, many, percent
 
 MEDICAL = (
     "Not a medical device. These numbers describe windows of recordings of the subjects above; they say nothing about any one "
@@ -44,7 +44,7 @@ def build(study: Study) -> Page:
 
 
 def _title(study: Study) -> str:
-    data = study.first.terms.data
+    data = f"{study.first.terms.data}{', synthetic data' if study.first.terms.synthetic else ''}"
     nets = list(dict.fromkeys(comparison.distilled.net for comparison in study.comparisons))
     if nets:
         return f"Does distillation help {listed(nets) if len(nets) <= 3 else f'{len(nets)} students'} on {data}?"
@@ -84,6 +84,8 @@ def _seeds(study: Study) -> tuple[Block, ...]:
 def _protocol(study: Study) -> tuple[Block, ...]:
     first = study.first
     items = [("data and split", f"{first.terms.data}, {first.split.name}")]
+    if first.terms.synthetic:
+        items.append(("synthetic", SYNTHETIC))
     for name, part in (("training", first.split.train), ("validation", first.split.val), ("test", first.split.test)):
         windows = f"{many(part.subjects, 'subject')}, {many(part.windows, 'window')}"
         items.append((name, windows if part.windows else "none"))

@@ -36,6 +36,7 @@ class Terms:
     """The data's terms of use."""
 
     data: str
+    synthetic: bool = False
     citation: str = ""
     name: str = ""
     commercial: bool | None = None

@@ -27,7 +27,17 @@ MORE = [
     "one_of(jitter(0.1), rotate(15)+scaling(0.1), none, one_of(shifting(0.5), time_warp(0.2)))",
     "removal(0.5)+noise_injection(0.2)+shifting(0.5)",
     "time_warp(0.2, p=0.5)+jitter(0.1)|mixup(0.4)+mixup(0.4, p=0.5)",
+    "joint_jitter(0.02, relative=true)",
+    "joint_offset(0.02, relative=true)",
+    "rotate_vertical(180, up=z, tilt=90)",
+    "cropping(1)",
+    "cropping(0.2)+rotate_vertical(20)+stretch(0.1)+joint_offset(0.02)+joint_jitter(0.008)|mixup(0.2, p=0.5)",
 ]
+
+
+def everything(bench, **more):
+    """Windows of sensors of all kinds, so that every op has something to work on."""
+    return bench.windows((bench.acc, bench.gyro, bench.body), **more)
 
 
 def alone(name: str) -> Compose:
@@ -82,7 +92,7 @@ def test_any_number_of_channels(bench, caps, strategy):
 
 @every
 def test_double_precision_is_kept_and_agrees(bench, strategy):
-    windows = bench.windows()
+    windows = everything(bench)
     double = replace(windows, signals={name: signal.double() for name, signal in windows.signals.items()})
     spec = Spec.of(windows)
     single, twice = bench.augment(strategy, windows), bench.augment(strategy, double)
@@ -104,7 +114,7 @@ def test_constant_signals_stay_finite(bench, strategy, level):
 
 @every
 def test_signals_are_never_written_to(bench, strategy):
-    windows = bench.windows()
+    windows = everything(bench)
     before = {name: signal.clone() for name, signal in windows.signals.items()}
     labels = windows.labels.clone()
     augmenter = Augmenter(strategy, windows)
@@ -117,7 +127,7 @@ def test_signals_are_never_written_to(bench, strategy):
 
 @every_op
 def test_apply_leaves_its_input_and_its_parameters_alone(bench, op):
-    windows = bench.windows()
+    windows = everything(bench)
     spec = Spec.of(windows)
     x = windows.gather(torch.arange(len(windows)))
     params = bench.draw(op, spec, len(windows))
@@ -136,7 +146,7 @@ def test_apply_leaves_its_input_and_its_parameters_alone(bench, op):
 @every
 def test_magnitude_0_is_the_identity(bench, strategy):
     for length in LENGTHS:
-        windows = bench.windows(length=length)
+        windows = everything(bench, length=length)
         batch = bench.augment(strategy.at(0), windows)
         clean = windows.gather(torch.arange(len(windows)))
         for name, x in batch.x.items():
@@ -147,7 +157,7 @@ def test_magnitude_0_is_the_identity(bench, strategy):
 
 @every
 def test_magnitude_1_changes_something_and_stays_finite(bench, strategy):
-    windows = bench.windows()
+    windows = everything(bench)
     batch = bench.augment(strategy.at(1), windows)
     clean = windows.gather(torch.arange(len(windows)))
     assert any(not torch.equal(x, clean[name]) for name, x in batch.x.items())
@@ -194,7 +204,7 @@ def test_a_p_that_is_no_share_is_refused(name, p):
 @pytest.mark.parametrize("size", [1, 13, 40])
 def test_the_batch_changes_nothing(bench, strategy, size):
     """Any batch size, any order, any mixture of draws: to the bit."""
-    windows = bench.windows((bench.acc, bench.ankle), 65, n=60)
+    windows = bench.windows((bench.acc, bench.ankle, bench.body), 65, n=60)
     augmenter = Augmenter(strategy, windows)
     index, draw = torch.arange(60), torch.arange(60) % 7
     whole = augmenter(index, draw)
@@ -208,24 +218,25 @@ def test_the_batch_changes_nothing(bench, strategy, size):
 
 @every
 def test_a_batch_of_a_thousand_equals_single_windows(bench, strategy):
-    windows = bench.windows((bench.acc,), 64, n=1200)
+    windows = bench.windows((bench.acc, bench.body), 64, n=1200)
     augmenter = Augmenter(strategy, windows)
     index = torch.arange(1200)
-    whole = augmenter(index, index).x["wrist_acc"]
+    whole = augmenter(index, index).x
     for i in (0, 1, 511, 1199):
-        assert bitwise(augmenter(index[i : i + 1], index[i : i + 1]).x["wrist_acc"][0], whole[i])
+        one = augmenter(index[i : i + 1], index[i : i + 1]).x
+        assert all(bitwise(x[0], whole[name][i]) for name, x in one.items())
 
 
 @every
 def test_draws_differ_and_repeat(bench, strategy):
-    windows = bench.windows()
+    windows = everything(bench)
     assert same(bench.augment(strategy, windows, draw=3), bench.augment(strategy, windows, draw=3))
     assert not same(bench.augment(strategy, windows, draw=3), bench.augment(strategy, windows, draw=4))
 
 
 @every
 def test_seeds_differ_and_repeat(bench, strategy):
-    windows = bench.windows()
+    windows = everything(bench)
     assert same(bench.augment(strategy, windows, seed=3), bench.augment(strategy, windows, seed=3))
     assert not same(bench.augment(strategy, windows, seed=3), bench.augment(strategy, windows, seed=4))
 
@@ -233,7 +244,7 @@ def test_seeds_differ_and_repeat(bench, strategy):
 @every
 def test_a_subset_of_the_windows_is_augmented_alike(bench, strategy):
     """Keys are content ids: positions, folds and subsets do not matter (but for the pool of a mixing op)."""
-    windows = bench.windows()
+    windows = everything(bench)
     spec, keep = Spec.of(windows), torch.tensor([17, 3, 4, 11])
     if Augmenter(strategy, windows).mixes:
         strategy = Compose(tuple(op for op in strategy.ops if not op.MIXES))
@@ -243,14 +254,14 @@ def test_a_subset_of_the_windows_is_augmented_alike(bench, strategy):
 
 def test_the_key_holds_the_whole_strategy(bench):
     """As documented: key = (seed, strategy hash, op position, window id, draw). Another op at the end is another strategy."""
-    windows = bench.windows()
+    windows = everything(bench)
     one, two = (bench.augment(text, windows).x["wrist_acc"] for text in ("jitter(0.05)", "jitter(0.05)+scaling(0)"))
     assert not torch.equal(one, two)
     assert Augmenter(parse("jitter(0.05)"), windows).hash != Augmenter(parse("jitter(0.06)"), windows).hash
 
 
 def test_a_raised_version_changes_the_draws(bench, monkeypatch):
-    windows = bench.windows()
+    windows = everything(bench)
     before = bench.augment("jitter(0.05)+rotate(15)", windows)
     monkeypatch.setattr(OPS["rotate"], "VERSION", OPS["rotate"].VERSION + 1)
     assert not same(before, bench.augment("jitter(0.05)+rotate(15)", windows))
@@ -271,7 +282,7 @@ def test_declared_slots_are_enough_and_all_used(bench, op):
 
 @every
 def test_class_targets_keep_the_label_or_sum_to_one(bench, strategy):
-    windows = bench.windows()
+    windows = everything(bench)
     labels = bench.augment(strategy, windows).targets["activity"]
     if Augmenter(strategy, windows).mixes:
         assert labels.shape == (len(windows), 3)
@@ -283,10 +294,10 @@ def test_class_targets_keep_the_label_or_sum_to_one(bench, strategy):
 
 @every
 def test_windows_without_targets_can_be_augmented(bench, strategy):
-    windows = bench.windows(labelled=False)
+    windows = everything(bench, labelled=False)
     batch = bench.augment(strategy, windows)
     assert batch.targets == {}
-    labelled = bench.augment(strategy, bench.windows())
+    labelled = bench.augment(strategy, everything(bench))
     if "other_subject" not in to_text(strategy):
         assert all(torch.equal(batch.x[name], x) for name, x in labelled.x.items())
 
@@ -296,8 +307,8 @@ def test_dense_labels_stay_labels(bench, strategy):
     def phase(total):
         return torch.where(torch.arange(total) % 10 == 0, IGNORE, torch.arange(total) // 7 % 3).numpy()
 
-    windows = bench.windows(dense=phase)
-    if Augmenter(strategy, bench.windows()).mixes:
+    windows = everything(bench, dense=phase)
+    if Augmenter(strategy, everything(bench)).mixes:
         with pytest.raises(UsageError, match=r"mixes windows, but target 'phase' has a label per sample"):
             Augmenter(strategy, windows)
         return
@@ -309,13 +320,15 @@ def test_dense_labels_stay_labels(bench, strategy):
 
 @every_op
 def test_gradients_flow_through(bench, op):
-    windows = bench.windows((bench.acc,), 16, n=12)
+    windows = bench.windows((bench.acc, bench.body), 16, n=12)
     spec = Spec.of(windows)
     params = bench.draw(op, spec, 2)
+    x = {name: signal.double() for name, signal in windows.gather(torch.arange(2)).items()}
     if op.MIXES:
-        params["other"] = {"wrist_acc": torch.randn(2, 3, 16, dtype=torch.float64)}
-    x = windows.gather(torch.arange(2))["wrist_acc"].double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: op.apply({"wrist_acc": x}, params, spec)["wrist_acc"], (x,))
+        params["other"] = {name: torch.randn_like(signal) for name, signal in x.items()}
+    for name, signal in x.items():
+        given = signal.requires_grad_()
+        assert torch.autograd.gradcheck(lambda s, name=name: op.apply({**x, name: s}, params, spec)[name], (given,))
 
 
 @pytest.mark.parametrize("name", OPS)
@@ -345,7 +358,7 @@ def test_cpu_and_cuda_agree(bench, strategy):
         time = torch.arange(total) / sensor.rate
         return torch.stack([torch.sin(2 * torch.pi * (0.5 + c + label) * time + c) for c in range(len(sensor.channels))]).numpy()
 
-    here = bench.windows(fill=smooth)
+    here = everything(bench, fill=smooth)
     there = here.to("cuda")
     index = torch.arange(len(here))
     cpu, cuda = Augmenter(strategy, here), Augmenter(strategy, there)

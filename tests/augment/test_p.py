@@ -12,7 +12,7 @@ from harkd.augment import OPS, Compose
 
 @pytest.mark.parametrize("name", OPS)
 def test_p_0_is_the_identity(bench, name):
-    windows = bench.windows()
+    windows = bench.windows((bench.acc, bench.gyro, bench.body))
     batch = bench.augment(Compose((OPS[name](p=0.0),)), windows)
     clean = windows.gather(torch.arange(len(windows)))
     assert all(torch.equal(x, clean[n]) for n, x in batch.x.items())
@@ -22,12 +22,13 @@ def test_p_0_is_the_identity(bench, name):
 @pytest.mark.parametrize("p", [0.5, 0.1])
 def test_p_is_a_share_of_windows_and_moves_no_other_number(bench, name, p):
     n = 1200
-    windows = bench.windows((bench.acc,), 64, n=n)
+    windows = bench.windows((bench.acc, bench.body), 64, n=n)
     op = OPS[name]()
-    some, full = bench.augment(replace(op, p=p), windows).x["wrist_acc"], bench.augment(op, windows).x["wrist_acc"]
-    clean = windows.gather(torch.arange(n))["wrist_acc"]
-    moves = (full != clean).flatten(1).any(1)  # not all do: a removal may have length 0
-    applied = (some != clean).flatten(1).any(1)
+    batches = bench.augment(replace(op, p=p), windows).x, bench.augment(op, windows).x, windows.gather(torch.arange(n))
+    # 25 Hz: the body has half as many samples.
+    some, full, clean = (torch.cat([x["wrist_acc"].flatten(1), x["body"].flatten(1)], 1) for x in batches)
+    moves = (full != clean).any(1)  # not all do: a removal may have length 0
+    applied = (some != clean).any(1)
     assert torch.equal(some[applied], full[applied])
     assert not bool((applied & ~moves).any())
     share, total = int(applied.sum()), int(moves.sum())

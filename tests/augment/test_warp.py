@@ -10,7 +10,7 @@ from scipy.integrate import cumulative_trapezoid
 from scipy.interpolate import CubicSpline
 
 from harkd.augment import Spec
-from harkd.augment.warp import MagnitudeWarp, Shifting, TimeWarp, spline, warp_gather
+from harkd.augment.warp import Cropping, MagnitudeWarp, Shifting, TimeWarp, spline, warp_gather
 from harkd.datasets import Sensor
 from harkd.errors import UsageError
 
@@ -209,6 +209,37 @@ def test_warp_gather_equals_numpy():
 def test_knots_count_from_zero(op):
     with pytest.raises(UsageError, match="knots counts the values between the two ends, so it is at least 0; got -1"):
         op(knots=-1)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
+@pytest.mark.parametrize("time", [2, 33, 128])
+def test_a_crop_is_a_straight_line_inside_the_window(bench, share, time):
+    params, at = maps(bench, Cropping(share), time)
+    assert float(at.min()) >= 0
+    assert float(at.max()) <= time - 1 + 1e-4
+    kept = (at[:, -1] - at[:, 0]) / (time - 1)
+    torch.testing.assert_close(kept, 1 - params["cut"][:, 0], rtol=0, atol=1e-5)
+    line = at[:, :1] + torch.linspace(0, 1, time) * (at[:, -1:] - at[:, :1])
+    torch.testing.assert_close(at, line, rtol=0, atol=1e-4)
+    assert stats.kstest((1 - kept).numpy() / share, "uniform").pvalue > 1e-3
+    room = (1 - kept) * (time - 1)
+    assert stats.kstest((at[:, 0] / room)[room > 1e-3].numpy(), "uniform").pvalue > 1e-3
+
+
+def test_a_crop_by_hand(bench):
+    params = {"cut": torch.tensor([[0.5], [0.5], [0.0]]), "place": torch.tensor([[0.0], [1.0], [0.7]])}
+    at = Cropping(0.5).positions(params, 5)
+    assert at.tolist() == [[0, 0.5, 1, 1.5, 2], [2, 2.5, 3, 3.5, 4], [0, 1, 2, 3, 4]]
+
+
+def test_a_crop_is_the_same_stretch_of_time_for_a_fast_and_a_slow_sensor(bench):
+    params, at = maps(bench, Cropping(0.5), 101)
+    torch.testing.assert_close(Cropping(0.5).positions(params, 51) / 50, at[:, ::2] / 100, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("share", "assumed"), [(0.0, set()), (0.2, set()), (0.21, {"pace"}), (1.0, {"pace"})])
+def test_a_hard_crop_assumes_that_pace_is_free(share, assumed):
+    assert Cropping(share).assumes == assumed
 
 
 @pytest.mark.parametrize("op", [Shifting, TimeWarp])

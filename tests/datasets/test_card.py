@@ -142,7 +142,7 @@ def test_breaks_names_the_classes_that_an_invariance_would_change(toy_card: Card
         ('["rest", "walk", "run"]', '["rest"]', 31, "target: a target needs at least two classes"),
         ('"walk", "run"]\n\n', '"walk", "run"]\nlabels = ["1", "2"]\n\n', 31, "target: 2 labels for 3 classes"),
         ('"walk", "run"]\n\n', '"walk", "run"]\nlabels = ["1", "2", "1"]\n\n', 31, "target: each class needs a label of its own"),
-        ("rotation = true", "rotatoin = true", 36, "invariances.rotatoin"),
+        ("rotation = true", "rotatoin = true", 36, "invariances: unknown key 'rotatoin': did you mean 'rotation'"),
         ('reader = "text"', 'reader = "text"\nhook = "mine"', 8, "files: give either 'hook' or 'reader'"),
         ('reader = "text"\n', "", 8, "files: give either 'hook' or 'reader'"),
         ("pattern = ", "#", 8, "files: a 'reader' needs a 'pattern'"),

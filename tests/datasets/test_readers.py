@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from harkd.datasets import Windows, load, read_card, split
-from harkd.datasets.readers import read, read_text
+from harkd.datasets.loading import read
+from harkd.datasets.readers import text_table
 from harkd.errors import DataError, UsageError
 
 # One device with an accelerometer in mg and a thermometer at the same rate; the file names say who did what, and when.
@@ -130,7 +131,7 @@ def test_a_pattern_may_name_the_recording_and_leave_the_rest_open(folder: Path) 
 
 def test_two_files_of_one_recording_name_are_refused(folder: Path) -> None:
     path = card(folder, (r"(?P<session>\w+)/subject", r"\w+/(?P<recording>subject)"))
-    with pytest.raises(DataError, match="recording names must differ"):
+    with pytest.raises(DataError, match="recording '10/subject': both day1/subject10_A1.csv and day1/subject10_A2.csv hold sensor 'acc'"):
         load(path, folder)
 
 
@@ -176,7 +177,7 @@ def test_tables_are_read_as_they_are_meant(text: str, header: bool, expected: di
     path = folder / "table.csv"
     path.write_bytes(text.encode())
     made = read_card(card(folder, ('reader = "text"', f'reader = "text"\nheader = {str(header).lower()}')))
-    found = read_text(path, made)
+    found = text_table(path, made.files)
     assert list(found.columns) == list(expected)
     np.testing.assert_array_equal(found.to_numpy(float), np.array(list(expected.values())).T)
 
@@ -247,7 +248,7 @@ def test_a_card_that_does_not_fit_the_files_says_so(change: tuple[str, str], mes
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('reader = "text"', 'reader = "txt"'), "unknown reader 'txt': did you mean 'text'"),
+        (('reader = "text"', 'reader = "txt"'), "files.reader: unknown value 'txt': did you mean 'text'"),
         (('reader = "text"', 'hook = "mine"'), r"unknown hook 'mine'.*choose from"),
     ],
 )

@@ -121,3 +121,12 @@ def test_the_scaler_is_saved_with_the_net(toy_windows: Windows) -> None:
     x = sees(toy_windows.gather(torch.tensor([5])))
     assert torch.equal(other(x), fitted(x))
     assert not list(fitted.parameters())
+
+
+def test_channels_in_physical_units_pass_as_they_are(toy_windows: Windows) -> None:
+    sees = Sees.parse("gyro[y],acc", toy_windows.sensors, toy_windows.lengths)
+    scaler = Scaler.fit(statistics([1, 2, 3, 4, 5, 6], [2, 4, 8, 16, 32, 64]), sees, physical=(0, 2))
+    assert scaler.mean.flatten().tolist() == [0, 1, 0, 3]
+    assert scaler.std.flatten().tolist() == [1, 2, 1, 8]
+    x = torch.randn(2, 4, 5)
+    assert torch.equal(scaler(x)[:, [0, 2]], x[:, [0, 2]])

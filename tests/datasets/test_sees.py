@@ -155,3 +155,10 @@ def test_resampling_keeps_double_precision_and_gradients() -> None:
     assert resampled.dtype == torch.float64
     resampled.sum().backward()
     assert (x.grad.sum(-1) > 0).all()
+
+
+def test_it_knows_kinds_and_channels_by_name() -> None:
+    seen = sees("eeg[headband],wrist_acc[z],ankle_acc")
+    assert seen.sensors == ("eeg", "wrist_acc", "ankle_acc")
+    assert seen.kinds == ("eeg", "acc", "acc")
+    assert seen.names == (("C4", "O1"), ("z",), ("x", "y", "z"))

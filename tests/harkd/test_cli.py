@@ -16,6 +16,7 @@ import pytest
 import harkd.commands.list
 from harkd.__main__ import COMMANDS, main
 from harkd.commands.check import arguments, flags
+from harkd.commands.data import ACTIONS
 from harkd.commands.table import table
 from harkd.options import METHOD_OPTIONS, Pair, Train
 
@@ -85,8 +86,8 @@ MISTAKES = [
     ("list", "harkd list needs TOPIC: nets, methods, augmentations, datasets; see harkd list --help"),
     ("list net", "unknown topic 'net': did you mean 'nets'?"),
     ("list nets all", "harkd list has no use for 'all': see harkd list --help"),
-    ("data", "harkd data needs ACTION: list, info; see harkd data --help"),
-    ("data inof x", "unknown action 'inof': did you mean 'info'?"),
+    ("data", "harkd data needs ACTION: list, info, fetch, check, prepare, preview, init, schema; see harkd data --help"),
+    ("data inof x", "unknown ACTION of harkd data 'inof': did you mean 'info'?"),
     ("data info", "harkd data info needs NAME"),
     ("data list seglearn_watch", "harkd data list takes no name; did you mean harkd data info seglearn_watch?"),
     ("evaluate", "harkd evaluate needs RUN; see harkd evaluate --help"),
@@ -156,8 +157,15 @@ def test_every_help_tells_every_option_in_plain_text(
     assert "\x1b" not in told.out
     assert not any(line != line.rstrip() for line in told.out.splitlines())
     assert max(map(len, told.out.splitlines())) <= int(columns)
-    wanted = {"train": flags(Train), "distill": [*flags(Pair), "--temperature"]}.get(command, ["--json"])
+    wanted = {"train": flags(Train), "distill": [*flags(Pair), "--temperature"], "data": list(ACTIONS)}.get(command, ["--json"])
     assert all(flag in told.out for flag in wanted)
+
+
+@pytest.mark.parametrize("action", [name for name in ACTIONS if name != "list"])
+def test_every_action_of_data_has_a_help(harkd: Any, action: str) -> None:
+    told = harkd("data", action, "--help")
+    assert (told.code, told.err) == (0, "")
+    assert told.out.startswith(f"usage: harkd data {action}")
 
 
 def test_the_help_of_distill_is_about_the_method_that_is_asked_for(harkd: Any) -> None:

@@ -13,7 +13,7 @@ from harkd.augment import check_invariances, parse, to_text
 from harkd.commands import cli
 from harkd.datasets import read_card
 from harkd.methods import METHODS
-from harkd.nets import build
+from harkd.nets import NETS, build
 from harkd.options import Distill
 
 
@@ -28,8 +28,11 @@ def columns(text: str) -> list[str]:
 def test_nets(harkd: Any) -> None:
     rows = harkd("list", "nets", "--json").json
     assert {row["name"]: row["parameters"] for row in rows}["dscnn-xs"] == 1263
+    listed = {name: 6 for family in NETS.values() for name in family.examples}
+    listed |= {name: inputs for family in NETS.values() for name, inputs in family.special.items()}
+    assert [row["name"] for row in rows] == sorted(listed, key=[row["name"] for row in rows].index)
     for row in rows:
-        assert row["parameters"] == build(row["name"], channels=6, classes=7).parameter_count
+        assert row["parameters"] == build(row["name"], listed[row["name"]], classes=7).parameter_count
     told = harkd("list", "nets").out
     assert columns(told) == [row["name"] for row in rows]
     assert f"{rows[-1]['parameters']:,}" in told
@@ -84,6 +87,7 @@ def test_a_data_set_of_ones_own(harkd: Any, world: Any) -> None:
         "recordings": 15,
         "windows": 60,
         "per_class": {"slow": 20, "medium": 20, "fast": 20},
+        "without_sensor": {},
     }
     assert found["card"]["licence"]["commercial"] is False
     assert found["card"]["splits"]["blind"]["val"] == []

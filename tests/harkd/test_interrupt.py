@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from harkd.methods import METHODS
+
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["harkd.commands.session", "harkd.commands.train", "harkd.commands.distill", "torch._dynamo"])
 
@@ -224,6 +226,20 @@ def test_a_student_that_is_killed_at_a_random_moment_goes_on_to_the_same_bits(
     assert bits(folder) == peaceful[1]
     (teacher,) = tmp_path.glob("teacher-*")
     assert not [path for path in teacher.iterdir() if path.name.startswith((".", "checkpoint"))]
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"eskd"}))
+def test_every_method_goes_on_from_any_phase(world: Any, tmp_path: Path, method: str) -> None:
+    """Killed in its first, a middle and its last step, one after the other: a method of several phases is killed in each."""
+    words = [*world.distill, "--method", method, "--select", "best", "--epochs", "4", "--teacher-epochs", "2", "--out"]
+    straight, folder, log = tmp_path / "a" / "straight", tmp_path / "b" / "killed", tmp_path / "log"
+    assert call([*words, str(straight)], log) == 0, log.read_text()
+    role = "dscnn-xs"
+    for step in (1, 5, 5):  # of 12; every kill is so many steps after the last one
+        found = call([*words, str(folder)], log, AT_STEP.format(role=role, number=step, signal="SIGKILL"))
+        assert found == -signal.SIGKILL, log.read_text()
+    assert call([*words, str(folder)], log) == 0, log.read_text()
+    assert bits(folder) == bits(straight)
 
 
 # Damage between the halves

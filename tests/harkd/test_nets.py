@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from harkd.datasets import Sees, Sensor
 from harkd.errors import UsageError
-from harkd.nets import NETS, Flat, Net, Outputs, PooledHead, build, staged
+from harkd.nets import NETS, Flat, Inputs, Net, Outputs, PooledHead, Seen, build, staged
 from harkd.nets.dscnn import SIZES
 
 NAMES = ["dscnn-xs", "dscnn-m", "wrn1d-10-1", "wrn1d-16-2"]
@@ -229,6 +230,21 @@ def test_examples_of_every_family_can_be_built() -> None:
 def test_names_that_are_not_understood(name: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         build(name, 6, 3)
+
+
+def test_inputs_are_what_a_player_sees() -> None:
+    sensors = {s.name: s for s in (Sensor("acc", "acc", "g", 50.0), Sensor("cap", "eeg", "uV", 100.0, ("C3", "Cz")))}
+    inputs = Inputs.of(Sees.parse("cap[Cz],acc@20Hz", sensors, {"acc": 50, "cap": 100}))
+    cap, acc = Seen("cap", "eeg", ("Cz",)), Seen("acc", "acc", ("x", "y", "z"))
+    assert inputs == Inputs(4, 20, 20.0, (cap, acc))
+    assert inputs.pick(["acc"]) == (Inputs(3, 20, 20.0, (acc,)), (1, 2, 3))
+    assert inputs.pick([]) == (Inputs(0, 20, 20.0), ())
+    assert (str(inputs), str(Inputs(4))) == ("cap, acc", "4 channels of unknown sensors")
+
+
+def test_most_nets_ask_for_the_number_of_channels_alone() -> None:
+    for name in NAMES:
+        assert build(name, 5, 3).parameter_count == build(name, Inputs(5, 64, 50.0), 3).parameter_count
 
 
 def test_a_foreign_network_joins_with_its_own_modules() -> None:

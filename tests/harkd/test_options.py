@@ -35,7 +35,9 @@ BOUNDED: dict[str, st.SearchStrategy[Any]] = {
     "temperature": POSITIVE,
     "clip": st.floats(0, 1e300),
     "weight_decay": st.floats(0, 1e300),
-    **dict.fromkeys(("smoothing", "weight", "stop", "decay"), SHARE),
+    "hint_weight": st.floats(0, 1e300),
+    **dict.fromkeys(("student_stages", "teacher_stages"), st.lists(st.integers(-9, 9)).map(tuple)),
+    **dict.fromkeys(("smoothing", "weight", "stop", "decay", "hint_share"), SHARE),
 }
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -98,7 +100,7 @@ def other(value: Any) -> Any:
         return value + 1
     if isinstance(value, float):
         return value / 2 if value else 0.25
-    return (1,) if isinstance(value, tuple) else {"adamw": "sgd", "batchmean": "mean"}.get(value, value + "2")
+    return (1,) if isinstance(value, tuple) else {"adamw": "sgd", "batchmean": "mean", "two": "one"}.get(value, value + "2")
 
 
 EVERYTHING: list[Any] = [Train(), *(Distill(method=key, method_options=kind()) for key, kind in METHOD_OPTIONS.items())]

@@ -1,0 +1,178 @@
+"""The preview of a data set: a page, or a picture, with a window of every class."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure as Drawing
+
+from harkd.datasets.windows import Windows
+from harkd.report.drawing import draw, plain
+from harkd.report.recordings import DARK, LIGHT, PAGE, Example, Palette, Shown, examples, height, paint, sentence, timed
+from harkd.report.render import to_html
+from harkd.report.tree import Block, Facts, Figure, Page, Panel, Section, Table
+from harkd.report.words import listed, many
+
+SYNTHETIC = "SYNTHETIC: made by a program, measured on nobody"
+_CLOCK = 34
+_LEFT, _RIGHT, _TOP, _WIDTH = 62, 52, 38, 520
+
+
+def to_page(windows: Windows, seed: int = 0) -> str:
+    """One self-contained HTML page, in light and dark."""
+    card = windows.card
+    found = examples(windows, seed)
+    blocks: list[Block] = []
+    for number, example in enumerate(found):
+        panels = tuple(_panel(f"class{number}-{place}", example, shown) for place, shown in enumerate(example.shown))
+        caption = _sentence(example, windows) + (". Shaded: the window." if example.shown else "")
+        blocks.append(Figure(example.name, caption, (), panels, ()))
+    rows = tuple(
+        (s.name, s.kind, ", ".join(s.channels) if len(s.channels) <= 9 else f"{len(s.channels)} channels", s.units, f"{s.rate:g}")
+        for s in windows.sensors.values()
+    )
+    sensors = Table("Sensors, as windows have them", ("sensor", "kind", "channels", "units", "Hz"), rows, texts=4)
+    terms = Facts((("Citation", card.citation), ("Licence", f"{card.licence.name}. {card.licence.note}".strip())))
+    page = Page(
+        kicker=SYNTHETIC if card.synthetic else "Preview of recordings",
+        title=card.title,
+        verdict=_verdict(windows),
+        details=(),
+        notes=_notes(windows, found),
+        sections=(Section("A window of every class", tuple(blocks)), Section("Sensors and terms", (sensors, terms))),
+        footer=f"{f'{SYNTHETIC}. ' if card.synthetic else ''}Drawn by harkd data preview, seed {seed}.",
+    )
+    return to_html(page)
+
+
+def _verdict(windows: Windows) -> str:
+    subjects = len(set(windows.subjects.tolist()))
+    recordings = len(set(windows.recordings.tolist()))
+    first = next(iter(windows.sensors.values()))
+    seconds = windows.lengths[first.name] / first.rate
+    return (
+        f"{many(len(windows), 'window')} of {seconds:.4g} s from {many(recordings, 'recording')} of {many(subjects, 'subject')}, "
+        f"{many(len(windows.classes), 'class')}; {listed([f'{s.name} in {s.units}' for s in windows.sensors.values()])}."
+    ).replace("classs", "classes")
+
+
+def _notes(windows: Windows, found: Sequence[Example]) -> tuple[str, ...]:
+    notes = []
+    if not windows.card.subjects_are_codes:
+        notes.append("The card does not say that subjects' names are codes, so neither they nor recordings are named here.")
+    if empty := [example.name for example in found if not example.shown]:
+        notes.append(f"No window is of {listed(empty, 'or')}.")
+    if windows.card.prepare:
+        notes.append(f"Signals are drawn as prepared by {windows.card.prepare}.")
+    return tuple(notes)
+
+
+def _sentence(example: Example, windows: Windows) -> str:
+    return sentence(example, {"codes": windows.card.subjects_are_codes})
+
+
+def _panel(key: str, example: Example, shown: Shown) -> Panel:
+    sensor = shown.sensor
+    tall = height(sensor) + (_CLOCK if timed(sensor) else 0) + 8
+    start, stop = shown.window
+    alt = f"{sensor.name} in {sensor.units}, {len(sensor.channels)} channels, {example.name}, window from {start:.2f} to {stop:.2f} s"
+
+    def fill(figure: Drawing) -> None:
+        paint(figure.add_subplot(), shown, PAGE)
+
+    svg = draw(key, alt, (430, tall), fill)
+    return Panel(
+        f"{sensor.name}, {sensor.units}, {sensor.rate:g} Hz", svg, wide=sensor.kind == "skeleton" or len(sensor.channels) > 9
+    )
+
+
+def to_picture(windows: Windows, suffix: str, seed: int = 0, *, dark: bool = False) -> bytes:
+    """A picture (`.png` or `.svg`) with all classes in columns."""
+    palette = DARK if dark else LIGHT
+    found = examples(windows, seed)
+    columns = 1 if len(found) <= 2 else 2 if len(found) <= 8 else 3
+    rows = [found[at : at + columns] for at in range(0, len(found), columns)]
+    tall = [max(map(_height, row)) for row in rows]
+    head = 96 if windows.card.synthetic else 78
+    size = (columns * _WIDTH, head + sum(tall) + 8)
+    settings = {"svg.hashsalt": "harkd", "text.parse_math": False, "font.size": 11, "axes.unicode_minus": True}
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(settings)
+        figure = Drawing(figsize=(size[0] / 72, size[1] / 72), dpi=72, facecolor=palette.paper)
+        FigureCanvasAgg(figure) if suffix == ".png" else FigureCanvasSVG(figure)
+        _head(figure, windows, palette, size)
+        top = head
+        for row, high in zip(rows, tall, strict=True):
+            for place, example in enumerate(row):
+                _cell(figure, example, windows, palette, (place * _WIDTH, top), size)
+            top += high
+        file = io.BytesIO()
+        metadata = {"Software": None} if suffix == ".png" else {"Date": None, "Creator": None}
+        figure.savefig(file, format=suffix[1:], dpi=110 if suffix == ".png" else 72, facecolor=palette.paper, metadata=metadata)
+    return file.getvalue()
+
+
+def _height(example: Example) -> int:
+    """Pixels of a class's cell."""
+    drawn = sum(height(s.sensor) + 20 for s in example.shown)
+    return _TOP + drawn + (_CLOCK if any(timed(s.sensor) for s in example.shown) else 0) + 26
+
+
+def _head(figure: Drawing, windows: Windows, palette: Palette, size: tuple[int, int]) -> None:
+    def line(down: int, text: str, points: float, **more: object) -> None:
+        figure.text(14 / size[0], 1 - down / size[1], plain(text), color=palette.ink, fontsize=points, va="top", **more)
+
+    width = size[0] // 8
+    title = windows.card.title
+    line(12, title if len(title) < width * 0.8 else f"{title[: int(width * 0.8)]}…", 15, weight="bold")
+    line(36, _clipped(_verdict(windows), width), 10.5)
+    licence = f"{windows.card.citation} Licence: {windows.card.licence.name}."
+    line(54, _clipped(licence, width), 9, alpha=0.8)
+    if windows.card.synthetic:
+        line(72, SYNTHETIC, 12, weight="bold")
+
+
+def _clipped(text: str, width: int) -> str:
+    return text if len(text) <= 1.25 * width else f"{text[: int(1.25 * width)]}…"
+
+
+def _cell(
+    figure: Drawing, example: Example, windows: Windows, palette: Palette, corner: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """The drawings of one class, its corner given in pixels from the top left."""
+    left, top = corner
+    figure.text(
+        (left + 14) / size[0],
+        1 - (top + 6) / size[1],
+        plain(example.name),
+        color=palette.ink,
+        fontsize=12,
+        weight="bold",
+        va="top",
+    )
+    figure.text(
+        (left + 14) / size[0],
+        1 - (top + 23) / size[1],
+        _clipped(plain(_sentence(example, windows)), _WIDTH // 8),
+        color=palette.ink,
+        alpha=0.75,
+        fontsize=9,
+        va="top",
+    )
+    down = top + _TOP
+    last = max((n for n, s in enumerate(example.shown) if timed(s.sensor)), default=-1)
+    for number, shown in enumerate(example.shown):
+        high = height(shown.sensor)
+        figure.text(
+            (left + 14) / size[0], 1 - (down + 4) / size[1], plain(shown.sensor.name), color=palette.ink, fontsize=9.5, va="top"
+        )
+        box = ((left + _LEFT) / size[0], 1 - (down + 20 + high) / size[1], (_WIDTH - _LEFT - _RIGHT) / size[0], high / size[1])
+        axes: Axes = figure.add_axes(box, facecolor="none")
+        paint(axes, shown, palette, clock=number == last)
+        down += 20 + high + (_CLOCK if number == last else 0)
