@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -27,15 +27,18 @@ NAMES = ("subjects", "recordings", "sessions")
 
 
 def key(card: Card, folder: Path | None, cut: Cut | None, prepare: str) -> str:
-    """A hash of the card, the preparation, the cut, and which files the folder holds (names, sizes and times of change)."""
-    digest = hashlib.blake2b(digest_size=8)
-    digest.update(json.dumps([VERSION, asdict(card), asdict(cut or card.windows), prepare], sort_keys=True).encode())
+    """The name of a copy: of the folder; of the card and of the files there (names, sizes and times of change); of the cut and
+    the preparation that are asked for."""
+    digest = hashlib.blake2b(json.dumps([VERSION, asdict(card)], sort_keys=True).encode(), digest_size=8)
     if folder is not None and folder.is_dir():
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 about = path.stat()
                 digest.update(f"{path.relative_to(folder).as_posix()}\0{about.st_size}\0{about.st_mtime_ns}\0".encode())
-    return digest.hexdigest()
+    where = "" if folder is None else str(folder.resolve())
+    asked = json.dumps([asdict(cut or card.windows), prepare], sort_keys=True)
+    short = (hashlib.blake2b(text.encode(), digest_size=4).hexdigest() for text in (where, asked))
+    return "-".join([next(short), digest.hexdigest(), next(short)])
 
 
 def place(card: Card, name: str) -> Path:
@@ -44,7 +47,7 @@ def place(card: Card, name: str) -> Path:
 
 
 def write(windows: Windows, name: str, wait: Callable[[], None]) -> Path:
-    """Write the prepared copy of some windows, unless another process was faster. Older copies of the data set go.
+    """Write the prepared copy of some windows, unless another process was faster. Copies of what the folder held before go.
 
     Args:
         wait: called every now and then while another process writes.
@@ -54,8 +57,9 @@ def write(windows: Windows, name: str, wait: Callable[[], None]) -> Path:
         if not (folder / "meta.json").is_file():
             with new_folder(folder) as beside:
                 _write(windows, beside)
-        for other in folder.parent.glob(f"{windows.card.name}-{'?' * len(name)}"):
-            if other != folder:
+        where, content, _ = name.split("-")
+        for other in folder.parent.glob(f"{windows.card.name}-{where}-*"):
+            if not other.name.startswith(f"{windows.card.name}-{where}-{content}-"):
                 shutil.rmtree(other, ignore_errors=True)
     return folder
 
@@ -132,7 +136,7 @@ def _check(windows: Windows, count: int) -> None:
     """Refuse parts that do not belong together, without touching the signals."""
     targets = [target.values for target in windows.targets.values()]
     names = [windows.subjects, windows.recordings, windows.sessions]
-    parts = [windows.ids, *names, *windows.starts.values(), *windows.present.values(), *targets]
+    parts: list[Sized] = [windows.ids, *names, *windows.starts.values(), *windows.present.values(), *targets]
     if any(len(part) != count for part in parts):
         raise ValueError("its parts have different lengths")
     for name, starts in windows.starts.items():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -64,14 +64,19 @@ class ClassTarget:
         Raises:
             UsageError: names the nearest label.
         """
-        words = self.labels or self.classes
-        known = {same(label): number for number, label in enumerate(words)}
-        known |= dict.fromkeys(map(same, ("", *self.unlabelled)), -1)
+        known = _numbers(self)
         if same(word) not in known:
-            raise unknown(f"label in {where}:", word, words)
+            raise unknown(f"label in {where}:", word, self.labels or self.classes)
         return known[same(word)]
 
 
+@lru_cache(maxsize=16)
+def _numbers(target: ClassTarget) -> dict[str, int]:
+    known = {same(label): number for number, label in enumerate(target.labels or target.classes)}
+    return known | dict.fromkeys(map(same, ("", *target.unlabelled)), -1)
+
+
+@lru_cache(maxsize=4096)
 def same(word: str) -> str:
     """A key in the form in which keys are compared: 01, 1 and 1.0 are one subject; 1_02, 1e2 and 100 are three."""
     word = word.strip()

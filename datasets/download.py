@@ -58,7 +58,7 @@ class Download:
 
 @dataclass(frozen=True)
 class Listing:
-    """Many files below one address, with their checksums in a file in the form of sha256sum, beside the cards that harkd brings."""
+    """Many files below one address; their checksums are in a file, in the form of sha256sum, beside the cards of harkd."""
 
     __pydantic_config__ = STRICT_KEYS
 

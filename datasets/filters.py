@@ -58,7 +58,10 @@ def regular(at: NDArray[np.float64], x: Signal, grid: NDArray[np.float64], rate:
     if seen.sum() < 2:
         return np.full((len(x), len(grid)), np.nan, np.float32)
     t, values = at[seen], x[:, seen]
-    native = 1 / np.median(np.diff(t))
+    # The mean of the intervals that are no gaps: samples may come in bursts, with most of the time between them.
+    steps = np.diff(t)
+    steps = steps[steps <= gap] if (steps <= gap).any() else steps
+    native = len(steps) / steps.sum()
     # Slower grids are reached through one that is a whole multiple finer than the samples, and a filter.
     times = max(1, int(np.ceil(native / rate))) if native > 1.1 * rate else 1
     fine = grid[0] + np.arange(len(grid) * times) / (rate * times)

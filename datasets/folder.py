@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,21 @@ from harkd.errors import DataError, HarkdError, unknown
 WORKERS = 2
 """Files that are read at the same time: parsing numbers lets other threads run."""
 
+SMALL = 200_000
+"""Bytes of a file for which a thread is not worth it."""
+
+T = TypeVar("T")
 Found = tuple[str, dict[str, str]]
 """A file's path inside the data folder, and what the card's pattern reads from it."""
 Look = Callable[[Path, Mapping[str, str]], Iterable[Piece]]
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """The rows of a segment table, by what it says of their recordings."""
+
+    by: tuple[str, ...]
+    rows: Mapping[tuple[str, ...], Sequence[Segment]]
 
 
 def file_sensors(card: Card) -> tuple[Sensor, ...]:
@@ -58,17 +70,15 @@ def read_folder(card: Card, folder: Path | None, look: Look | None = None, probl
             problems.append(str(problem))
             return []
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        pieces = pool.map(pieces_of, found)
-        known = _side_tables(card, place)
-        groups: dict[tuple[str, str, str], list[tuple[Found, Piece, dict[str, str]]]] = {}
-        for (name, path_keys), piece in (pair for pairs in pieces for pair in pairs):
-            keys = {"recording": name, "subject": "unknown", "session": "", **path_keys, **piece.keys}
-            for side, table in known:
-                if same(keys[side.key]) not in table:
-                    raise DataError(f"{side.file}: no row for the {side.key} {keys[side.key]!r}, which {name} holds")
-                keys |= table[same(keys[side.key])]
-            groups.setdefault((keys["recording"], keys["subject"], keys["session"]), []).append(((name, path_keys), piece, keys))
+    known = _side_tables(card, place)
+    groups: dict[tuple[str, str, str], list[tuple[Found, Piece, dict[str, str]]]] = {}
+    for (name, path_keys), piece in (pair for pairs in _each(pieces_of, found, place) for pair in pairs):
+        keys = {"recording": name, "subject": "unknown", "session": "", **path_keys, **piece.keys}
+        for side, table in known:
+            if same(keys[side.key]) not in table:
+                raise DataError(f"{side.file}: no row for the {side.key} {keys[side.key]!r}, which {name} holds")
+            keys |= table[same(keys[side.key])]
+        groups.setdefault((keys["recording"], keys["subject"], keys["session"]), []).append(((name, path_keys), piece, keys))
     stretches = _segment_table(card, place, sensors) if card.files.segments else None
     often = Counter(recording for recording, _, _ in groups)
     recordings = []
@@ -82,6 +92,15 @@ def read_folder(card: Card, folder: Path | None, look: Look | None = None, probl
                 raise
             problems.append(str(problem))
     return recordings
+
+
+def _each(read: Callable[[Found], list[T]], files: Sequence[Found], place: Path) -> Iterator[list[T]]:
+    """Read large files in several threads, small ones one after the other: they would only wait for each other."""
+    if sum((place / name).stat().st_size for name, _ in files) < SMALL * len(files):
+        yield from map(read, files)
+        return
+    with ThreadPoolExecutor(WORKERS) as pool:
+        yield from pool.map(read, files)
 
 
 def locate(card: Card, folder: Path | None) -> tuple[Path, list[Found]]:
@@ -127,7 +146,7 @@ def _recording(
     key: tuple[str, str, str],
     parts: Sequence[tuple[Found, Piece, dict[str, str]]],
     sensors: Sequence[Sensor],
-    stretches: Sequence[tuple[dict[str, str], Segment]] | None,
+    stretches: Stretches | None,
 ) -> Recording:
     signals: dict[str, NDArray[np.float32]] = {}
     times: dict[str, NDArray[np.float64]] = {}
@@ -168,7 +187,7 @@ def _recording(
     found: list[Segment] = []
     if stretches is not None:
         told = {what: same(word) for what, word in zip(("recording", "subject", "session"), key, strict=True)}
-        mine = [s for about, s in stretches if all(told[k] == v for k, v in about.items())]
+        mine = stretches.rows.get(tuple(told[what] for what in stretches.by), [])
         if card.files.segments and card.files.segments.unit == "samples":
             found = [_by_stamps(s, recording.times.get(sensors[0].name), sensors[0].rate) for s in mine]
         else:
@@ -235,7 +254,7 @@ def _counts(numbers: Any, where: str) -> NDArray[np.float64]:
     return found
 
 
-def _segment_table(card: Card, folder: Path, sensors: Sequence[Sensor]) -> list[tuple[dict[str, str], Segment]]:
+def _segment_table(card: Card, folder: Path, sensors: Sequence[Sensor]) -> Stretches:
     assert card.files.segments is not None
     about: SegmentTable = card.files.segments
     table = text_table(folder / about.file, card.files, about.header)
@@ -245,10 +264,11 @@ def _segment_table(card: Card, folder: Path, sensors: Sequence[Sensor]) -> list[
         stop = stop + (1 / sensors[0].rate if about.inclusive else 0)
     else:
         start, stop = (seconds(table.iloc[:, at[key]], about.unit, about.file) for key in ("start", "stop"))
-    rows = []
+    by = tuple(what for what in ("recording", "subject", "session") if what in at)
+    rows: dict[tuple[str, ...], list[Segment]] = {}
     for number, cells in enumerate(table.itertuples(index=False)):
         label = card.target.number(word_of(cells[at["label"]]), f"row {number + 1} of {about.file}")
         if label >= 0:
-            key: dict[str, str] = {k: same(word_of(cells[at[k]])) for k in ("recording", "subject", "session") if k in at}
-            rows.append((key, Segment(float(start[number]), float(stop[number]), {card.target.name: label})))
-    return rows
+            segment = Segment(float(start[number]), float(stop[number]), {card.target.name: label})
+            rows.setdefault(tuple(same(word_of(cells[at[what]])) for what in by), []).append(segment)
+    return Stretches(by, rows)

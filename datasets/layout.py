@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal
 
 from harkd.schema import STRICT_KEYS
@@ -113,6 +114,10 @@ class Files:
     separator: str = ""
     """Between the columns of a text file; by default that of its first line: tab, semicolon, comma or spaces."""
     decimal: Literal[".", ","] = "."
+    encoding: str = "utf-8"
+    """Of a text file, like latin-1 or utf-16."""
+    skip: int = 0
+    """Lines at the top of a text file that are neither header nor numbers."""
     comment: str = "%"
     """Lines of a text file that begin with this are left out."""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -145,6 +150,10 @@ class Files:
             raise ValueError("give either 'hook' or 'reader'")
         if self.reader and not self.pattern:
             raise ValueError("a 'reader' needs a 'pattern' that says which files it reads")
+        for what, numbers in (("scale", self.scale), ("offset", self.offset), ("rate", self.rate)):
+            for sensor, number in numbers.items():
+                if not isfinite(number) or (what == "rate" and number <= 0):
+                    raise ValueError(f"{what} of sensor {sensor!r} is {number}")
         if len(self.separator) > 1 and self.separator != r"\s+":
             raise ValueError(f"the separator of columns is one character, or \\s+ for spaces; got {self.separator!r}")
         if len(self.comment) > 1:

@@ -54,17 +54,20 @@ def from_files(card: Card, folder: Path | None = None, cut: Cut | None = None, p
     return windows
 
 
-def read(card: Card, folder: Path | None) -> Sequence[Recording]:
+def read(card: Card, folder: Path | None, problems: list[str] | None = None) -> Sequence[Recording]:
     """All recordings of a card as its files have them, in the order of their names.
+
+    Args:
+        problems: takes what is wrong with single files, which are then left out; by default the first one is raised.
 
     Raises:
         DataError: no file fits the card, or a file does not hold the columns and labels that the card says.
     """
     if not card.files.hook:
-        return read_folder(card, folder)
+        return read_folder(card, folder, problems=problems)
     if card.files.hook not in HOOKS:
         raise unknown("hook", card.files.hook, HOOKS)
-    return HOOKS[card.files.hook](card, folder)
+    return HOOKS[card.files.hook](card, folder, problems)
 
 
 def steps_of(card: Card, prepare: str) -> tuple[Step, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harkd.datasets.card import Card
-from harkd.datasets.folder import file_sensors, read_folder
+from harkd.datasets.folder import file_sensors
 from harkd.datasets.loading import read, steps_of
 from harkd.datasets.prepare import run
 from harkd.datasets.recording import Recording, Sensor
@@ -75,7 +75,7 @@ def inspect(card: Card, folder: Path | None, prepare: str = "") -> Quality:
         DataError: there is nothing to look at.
     """
     unread: list[str] = []
-    recordings = read(card, folder) if card.files.hook else read_folder(card, folder, problems=unread)
+    recordings = read(card, folder, unread)
     if not recordings:
         raise DataError(f"{card.name}: none of its files can be read; the first: {unread[0]}")
     findings = [Finding("error", "a file that cannot be read", problem) for problem in unread]

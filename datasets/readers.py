@@ -75,11 +75,12 @@ def read_parquet(path: Path, card: Card, wanted: Wanted) -> Iterator[Piece]:
 def text_table(path: Path, files: Files, header: bool | None = None) -> Table:
     """The columns of a text file, by name if it has a header."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        encoding = "utf-8-sig" if files.encoding == "utf-8" else files.encoding
+        with path.open(encoding=encoding) as file:
             content = (
                 (n, line.strip(" \r\n"))
                 for n, line in enumerate(file, 1)
-                if line.strip() and not (files.comment and line.lstrip().startswith(files.comment))
+                if n > files.skip and line.strip() and not (files.comment and line.lstrip().startswith(files.comment))
             )
             number, first = next(content, (0, ""))
         separator = files.separator or next((mark for mark in "\t;," if mark in first), r"\s+")
@@ -89,13 +90,14 @@ def text_table(path: Path, files: Files, header: bool | None = None) -> Table:
             path,
             sep=separator,
             header=None,
-            skiprows=number if header else 0,
+            skiprows=number if header else files.skip,
+            encoding=encoding,
             comment=files.comment or None,
             decimal=files.decimal,
             skipinitialspace=True,
             low_memory=False,
         )
-    except ValueError as problem:
+    except (ValueError, LookupError) as problem:  # of an encoding that does not exist
         raise DataError(f"{path}: not a table of numbers ({str(problem).strip()})") from None
     except OSError as problem:
         raise DataError(f"{path}: cannot be read ({problem.strerror})") from None
@@ -272,11 +274,14 @@ def _variable(content: Mapping[str, Any], name: str, path: Path) -> Any:
 
 
 def read_eeg(path: Path, card: Card, wanted: Wanted) -> Iterator[Piece]:
-    """EDF, EDF+ and BDF files. Channels are matched by label, whatever their case; annotations become spans."""
+    """EDF, EDF+ and BDF files. Channels are matched by label, whatever their case; annotations become spans.
+
+    Each uninterrupted stretch of a file with gaps (EDF+D) is a recording of its own.
+    """
     found = read_edf(path)
     labels = {label.lower(): label for label in found.signals}
     spans = tuple(Span(a.onset, a.onset + (a.duration or 0.0), a.text) for a in found.annotations)
-    signals = {}
+    labelled: dict[str, list[str]] = {}
     for sensor in wanted:
         names = [str(name) for name in card.files.columns.get(sensor.name, sensor.channels)]
         missing = [name for name in names if name.lower() not in labels]
@@ -289,8 +294,18 @@ def read_eeg(path: Path, card: Card, wanted: Wanted) -> Iterator[Piece]:
                 f"{path}: the signals of sensor {sensor.name!r} have {', '.join(f'{r:g}' for r in sorted(rates))} Hz; the card "
                 f"says {sensor.rate:g} Hz: leave the file out by the pattern, or give files.rate and the step resample()"
             )
-        signals[sensor.name] = scaled(np.stack([found.signals[label] for label in picked]), card.files, sensor.name)
-    yield Piece(signals, spans=spans)
+        labelled[sensor.name] = picked
+    for number, stretch in enumerate(found.stretches, 1):
+        signals = {
+            name: scaled(np.stack([found.cut(label, stretch) for label in picked]), card.files, name)
+            for name, picked in labelled.items()
+        }
+        if len(found.stretches) == 1:
+            yield Piece(signals, spans=spans)
+            return
+        stop = stretch.onset + found.seconds * stretch.records
+        mine = tuple(span for span in spans if stretch.onset <= span.start < stop)
+        yield Piece(signals, keys={"recording": f"{path.stem}-part-{number}"}, spans=mine, onset=stretch.onset)
 
 
 READERS: dict[str, Callable[[Path, Card, Wanted], Iterator[Piece]]] = {

@@ -39,7 +39,7 @@ class Sensor:
     """Largest absolute value that it can give; what reaches it is clipped."""
 
     def __post_init__(self) -> None:
-        if not self.rate > 0:
+        if not 0 < self.rate < float("inf"):
             raise ValueError(f"sensor {self.name!r} has a rate of {self.rate} Hz: a positive rate is expected")
         if not self.channels or len(set(self.channels)) != len(self.channels):
             raise ValueError(f"sensor {self.name!r} needs channels with distinct names, got {list(self.channels)}")

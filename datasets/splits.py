@@ -34,8 +34,9 @@ def split(windows: Windows, text: str = "official") -> tuple[Windows, Windows, W
     """Training, validation and test windows.
 
     Args:
-        text: `official` (or another split of the card), `loso:SUBJECT` (leave one subject out), `kfold:K/I` (fold I of K over
-            subjects, I from 0), `session:NAME` (one session is the test).
+        text: `official` (or another split of the card; where it has none, see `usual`), `loso:SUBJECT` (leave one subject out),
+            `kfold:K/I` (fold I of K over subjects, I from 0), `session:NAME` (one session is the test, or
+            several: `session:NAME,NAME`).
 
     Raises:
         UsageError: the text is not understood.
@@ -44,8 +45,28 @@ def split(windows: Windows, text: str = "official") -> tuple[Windows, Windows, W
     return parse(windows, text).of(windows)
 
 
+def usual(windows: Windows) -> str:
+    """What `official` stands for: the card's official split or, where it has none, the first of (at most) five subject folds.
+
+    Raises:
+        UsageError: there are fewer than three subjects.
+    """
+    if "official" in windows.card.splits:
+        return "official"
+    subjects = len(set(windows.subjects.tolist()))
+    if subjects >= 3:
+        return f"kfold:{min(5, subjects)}/0"
+    sessions = sorted(set(windows.sessions.tolist()))
+    hint = f"take a session for testing, like session:{sessions[-1]}" if len(sessions) > 1 else "record more people"
+    raise UsageError(
+        f"{windows.card.name} has no official split, and its subjects ({subjects}) are too few for one by subject: {hint}"
+    )
+
+
 def parse(windows: Windows, text: str) -> Split:
     """The split that `text` describes; see `split`."""
+    if text == "official":
+        text = usual(windows)
     kind, _, argument = text.partition(":")
     if kind in windows.card.splits and not argument:
         parts = windows.card.splits[kind]
@@ -111,13 +132,15 @@ def _held_out(windows: Windows, test: Sequence[str], order: Sequence[str], valid
 
 
 def cross_session(windows: Windows, session: str) -> Split:
-    """One session of every subject tests; the first of the other sessions validates if there are at least two."""
+    """One session of every subject (or several, with commas between) tests; the first other one validates if two are left."""
     sessions = sorted(set(windows.sessions.tolist()))
-    if session not in sessions:
-        raise unknown("session", session, sessions)
-    others = [name for name in sessions if name != session]
+    test = session.split(",")
+    for name in test:
+        if name not in sessions:
+            raise unknown("session", name, sessions)
+    others = [name for name in sessions if name not in test]
     val, train = (others[:1], others[1:]) if len(others) > 1 else ([], others)
-    at = [np.flatnonzero(np.isin(windows.sessions, part)) for part in (train, val, [session])]
+    at = [np.flatnonzero(np.isin(windows.sessions, part)) for part in (train, val, test)]
     return Split(f"session:{session}", at[0], at[1], at[2], by="session")
 
 

@@ -120,6 +120,10 @@ class Resample(Step):
             if name not in recording.times:
                 signals[name] = through_gaps(signals[name], partial(to_rate, before=before[name].rate, after=rate))
                 continue
+            if np.isinf(recording.signals[name]).any():
+                raise DataError(
+                    f"recording {recording.name!r}, sensor {name!r}: holds infinite values; a step like limit(100) takes them out"
+                )
             at, x = increasing(recording.times[name], signals[name])
             first, last = int(np.ceil(at[0] * rate - 1e-6)), int(np.floor(at[-1] * rate + 1e-6))
             if last - first > max(1e7, 1000 * len(at)):

@@ -1,6 +1,6 @@
 """Write the pages of the documentation that are made from the code.
 
-    python docs/generate.py
+python docs/generate.py
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def datasets() -> str:
     lines = [
         "# Data sets",
         "",
-        "Made from the cards in `datasets/cards` by `python docs/generate.py`. `harkd data info NAME` tells more, `harkd data check NAME`",
-        "compares your copy with the counts, and a card of your own is drafted by `harkd data init FOLDER`.",
+        "Made from the cards in `datasets/cards` by `python docs/generate.py`. `harkd data info NAME` tells more, `harkd data",
+        "check NAME` compares your copy with the counts, and `harkd data init FOLDER` drafts [your own card](own-data.md).",
         "",
         "| name | recordings of | sensors | subjects | classes | windows | getting it | licence | checked on original files |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",

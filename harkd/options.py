@@ -52,7 +52,7 @@ class Data:
     prepare: str = ""
     """Signal preparation after the card's own, like "bandpass(4, 40)+euclidean(session)"."""
     split: str = "official"
-    """official, loso:SUBJECT, kfold:K/I or session:NAME."""
+    """official (where the card has none: kfold:5/0), loso:SUBJECT, kfold:K/I or session:NAME."""
 
     def __post_init__(self) -> None:
         _at_least(self, window=0, step=0)

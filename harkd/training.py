@@ -17,6 +17,7 @@ from harkd.augment import Compose, Transform, check_invariances, parse, to_text
 from harkd.bank import DrawBank
 from harkd.curriculum import Shuffle
 from harkd.datasets import Cut, Sees, Windows, load, read_card, split
+from harkd.datasets.splits import usual
 from harkd.engine import fit
 from harkd.errors import DataError, HarkdError, Interrupted, LeakError, UsageError, unknown
 from harkd.evaluation import evaluate, pseudonyms
@@ -37,12 +38,13 @@ RUNS = Path("runs")
 
 @dataclass
 class Parts:
-    """The windows of a run by part, and what stands for each subject in its results."""
+    """The windows of a run by part, what stands for each subject in its results, and which split it is."""
 
     train: Windows
     val: Windows
     test: Windows
     codes: dict[str, str]
+    split: str = ""
 
     def seen_by(self, sees: str) -> Parts:
         """The windows that have every sensor that a player sees.
@@ -67,10 +69,11 @@ def prepare(data: Data) -> Parts:
     """
     cut = None
     if data.window or data.step:
-        usual = read_card(data.data).windows
-        cut = Cut(data.window or usual.length, data.step or usual.step)
+        card = read_card(data.data).windows
+        cut = Cut(data.window or card.length, data.step or card.step)
     windows = load(data.data, data.data_folder or None, cut, data.prepare)
-    codes, text = pseudonyms(windows), data.split
+    codes, text = pseudonyms(windows), usual(windows) if data.split == "official" else data.split
+    name = text
     kind, _, who = text.partition(":")
     if kind == "loso" and not windows.card.subjects_are_codes:
         names = {code: name for name, code in codes.items()}
@@ -79,7 +82,7 @@ def prepare(data: Data) -> Parts:
         if who not in names:
             raise unknown("person", who, names)
         text = f"loso:{names[who]}"
-    return Parts(*split(windows, text), codes)
+    return Parts(*split(windows, text), codes, name)
 
 
 def data_of(run: Run) -> Data:
@@ -289,7 +292,7 @@ def _fit_alone(
             "selected": options.select,
             "augment": to_text(parse(options.augment)),
             "sees": student.sees.text,
-            "split": {"name": options.split, **{name: _size(getattr(parts, name)) for name in ("train", "val", "test")}},
+            "split": {"name": parts.split, **{name: _size(getattr(parts, name)) for name in ("train", "val", "test")}},
             "seconds": round(seconds, 1),
             "validation": evaluate(chosen, parts.val, codes=parts.codes).to_dict() if validates else None,
             "test": evaluate(chosen, parts.test, codes=parts.codes).to_dict() if len(parts.test) else None,

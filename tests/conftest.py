@@ -1,7 +1,8 @@
 """Data that tests share: a toy set whose every sample says where it comes from, and the demo recordings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,15 @@ from harkd.datasets.card import ClassTarget, Counts, Files, Licence, SubjectSpli
 
 SUBJECTS = ("1", "2", "3", "4", "5", "6")
 SESSIONS = ("am", "pm")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of its own for the tests: a prepared copy on this machine would hide what readers do."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("HARKD_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

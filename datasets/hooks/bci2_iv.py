@@ -14,7 +14,7 @@ from harkd.datasets.recording import Recording
 BLOCKS = 10
 
 
-def read(card: Card, folder: Path | None) -> Sequence[Recording]:
+def read(card: Card, folder: Path | None, problems: list[str] | None = None) -> Sequence[Recording]:
     """One recording per epoch; the unlabelled epochs of the competition's test are left out."""
 
     def look(path: Path) -> Iterator[Piece]:
@@ -23,4 +23,4 @@ def read(card: Card, folder: Path | None) -> Sequence[Recording]:
             block = f"block-{number * BLOCKS // len(epochs) + 1:02d}"
             yield replace(epoch, keys={**epoch.keys, "subject": "1", "session": block})
 
-    return read_folder(card, folder, lambda path, keys: look(path))
+    return read_folder(card, folder, lambda path, keys: look(path), problems)

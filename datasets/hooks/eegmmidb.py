@@ -16,10 +16,10 @@ from harkd.datasets.recording import Recording
 from harkd.errors import DataError
 
 
-def read(card: Card, folder: Path | None) -> Sequence[Recording]:
+def read(card: Card, folder: Path | None, problems: list[str] | None = None) -> Sequence[Recording]:
     """Recordings named after subject and run, each cut at the end of its last annotation: what follows is padding."""
     both = replace(card, files=replace(card.files, pattern=card.files.pattern + r"|npz/S(?P<recording>\d+)\.npz"))
-    return read_folder(both, folder, lambda path, keys: map(_trimmed, _look(path, keys, card)))
+    return read_folder(both, folder, lambda path, keys: map(_trimmed, _look(path, keys, card)), problems)
 
 
 def _look(path: Path, keys: Mapping[str, str], card: Card) -> Iterator[Piece]:

@@ -30,7 +30,7 @@ def locate() -> Path:
     return path
 
 
-def read(card: Card, folder: Path | None) -> Sequence[Recording]:
+def read(card: Card, folder: Path | None, problems: list[str] | None = None) -> Sequence[Recording]:
     """Recordings named `subject-exercise-side`; `folder` may hold a copy of watch_dataset.npy."""
     path = folder / "watch_dataset.npy" if folder else locate()
     content = load_numpy_pickle(path)

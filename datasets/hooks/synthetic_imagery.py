@@ -11,7 +11,7 @@ from harkd.datasets.synthetic import imagery
 from harkd.errors import DataError
 
 
-def read(card: Card, folder: Path | None) -> Sequence[Recording]:
+def read(card: Card, folder: Path | None, problems: list[str] | None = None) -> Sequence[Recording]:
     """The study that the card describes.
 
     Raises:

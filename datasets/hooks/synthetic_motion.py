@@ -12,7 +12,7 @@ from harkd.datasets.synthetic.imu import PLACES
 from harkd.errors import DataError
 
 
-def read(card: Card, folder: Path | None) -> Sequence[Recording]:
+def read(card: Card, folder: Path | None, problems: list[str] | None = None) -> Sequence[Recording]:
     """The study that the card describes: its classes are the activities, its sensors say where devices are worn.
 
     Raises:

@@ -17,9 +17,9 @@ _DEVICE = re.compile(r"%\s*[0-9A-Fa-f:]{17}\s*;\s*(\d+)\s*;\s*(\w+)\s*;")
 KINDS = {"0": "acc", "1": "gyro", "2": "mag"}
 
 
-def read(card: Card, folder: Path | None) -> Sequence[Recording]:
+def read(card: Card, folder: Path | None, problems: list[str] | None = None) -> Sequence[Recording]:
     """Recordings named after their files: subject, movement and trial may occur twice."""
-    return read_folder(card, folder, lambda path, keys: _look(path, keys, card))
+    return read_folder(card, folder, lambda path, keys: _look(path, keys, card), problems)
 
 
 def _look(path: Path, keys: Mapping[str, str], card: Card) -> Iterator[Piece]:

@@ -257,8 +257,8 @@ def _fetch(argv: Sequence[str]) -> int:
         return 0
     packed = f", or the archive that holds them ({card.files.archive})" if card.files.archive else ""
     print(
-        f"No official address for a program is known. Get it from\n  {card.url}\nand give the folder with --data-folder. It should "
-        f"hold files like\n  {card.files.pattern}{packed}"
+        f"No official address for a program is known. Get it from\n  {card.url}\nand give the folder with --data-folder. "
+        f"It should hold files like\n  {card.files.pattern}{packed}"
     )
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -11,11 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Drawing
 
+from harkd.datasets.recording import Sensor
 from harkd.datasets.windows import Windows
 from harkd.report.drawing import draw, plain
-from harkd.report.recordings import DARK, LIGHT, PAGE, Example, Palette, Shown, examples, height, paint, sentence, timed
+from harkd.report.recordings import CURVES, DARK, LIGHT, PAGE, Example, Palette, Shown, examples, height, paint, sentence, timed
 from harkd.report.render import to_html
-from harkd.report.tree import Block, Facts, Figure, Page, Panel, Section, Table
+from harkd.report.tree import Block, Facts, Figure, Page, Panel, Section, Table, Text
 from harkd.report.words import listed, many
 
 SYNTHETIC = "SYNTHETIC: made by a program, measured on nobody"
@@ -28,14 +30,12 @@ def to_page(windows: Windows, seed: int = 0) -> str:
     card = windows.card
     found = examples(windows, seed)
     blocks: list[Block] = []
+    if any(shown.wider for example in found for shown in example.shown):
+        blocks.append(Text("Shaded is the window; seconds count from the first window of its recording."))
     for number, example in enumerate(found):
         panels = tuple(_panel(f"class{number}-{place}", example, shown) for place, shown in enumerate(example.shown))
-        caption = _sentence(example, windows) + (". Shaded: the window." if example.shown else "")
-        blocks.append(Figure(example.name, caption, (), panels, ()))
-    rows = tuple(
-        (s.name, s.kind, ", ".join(s.channels) if len(s.channels) <= 9 else f"{len(s.channels)} channels", s.units, f"{s.rate:g}")
-        for s in windows.sensors.values()
-    )
+        blocks.append(Figure(example.name, f"{_sentence(example, windows)}.", (), panels, ()))
+    rows = tuple((s.name, s.kind, _channels(s), s.units, f"{s.rate:g}") for s in windows.sensors.values())
     sensors = Table("Sensors, as windows have them", ("sensor", "kind", "channels", "units", "Hz"), rows, texts=4)
     terms = Facts((("Citation", card.citation), ("Licence", f"{card.licence.name}. {card.licence.note}".strip())))
     page = Page(
@@ -50,6 +50,10 @@ def to_page(windows: Windows, seed: int = 0) -> str:
     return to_html(page)
 
 
+def _channels(sensor: Sensor) -> str:
+    return ", ".join(sensor.channels) if len(sensor.channels) <= CURVES else f"{len(sensor.channels)} channels"
+
+
 def _verdict(windows: Windows) -> str:
     subjects = len(set(windows.subjects.tolist()))
     recordings = len(set(windows.recordings.tolist()))
@@ -58,7 +62,7 @@ def _verdict(windows: Windows) -> str:
     return (
         f"{many(len(windows), 'window')} of {seconds:.4g} s from {many(recordings, 'recording')} of {many(subjects, 'subject')}, "
         f"{many(len(windows.classes), 'class')}; {listed([f'{s.name} in {s.units}' for s in windows.sensors.values()])}."
-    ).replace("classs", "classes")
+    )
 
 
 def _notes(windows: Windows, found: Sequence[Example]) -> tuple[str, ...]:
@@ -73,14 +77,14 @@ def _notes(windows: Windows, found: Sequence[Example]) -> tuple[str, ...]:
 
 
 def _sentence(example: Example, windows: Windows) -> str:
-    return sentence(example, {"codes": windows.card.subjects_are_codes})
+    return sentence(example, windows.card.subjects_are_codes)
 
 
 def _panel(key: str, example: Example, shown: Shown) -> Panel:
     sensor = shown.sensor
     tall = height(sensor) + (_CLOCK if timed(sensor) else 0) + 8
     start, stop = shown.window
-    alt = f"{sensor.name} in {sensor.units}, {len(sensor.channels)} channels, {example.name}, window from {start:.2f} to {stop:.2f} s"
+    alt = f"{example.name}: {sensor.name} in {sensor.units}, {_channels(sensor)}; window from {start:.2f} to {stop:.2f} s"
 
     def fill(figure: Drawing) -> None:
         paint(figure.add_subplot(), shown, PAGE)
@@ -95,12 +99,12 @@ def to_picture(windows: Windows, suffix: str, seed: int = 0, *, dark: bool = Fal
     """A picture (`.png` or `.svg`) with all classes in columns."""
     palette = DARK if dark else LIGHT
     found = examples(windows, seed)
-    columns = 1 if len(found) <= 2 else 2 if len(found) <= 8 else 3
+    columns = 1 if len(found) == 1 else 2 if len(found) <= 8 else 3
     rows = [found[at : at + columns] for at in range(0, len(found), columns)]
     tall = [max(map(_height, row)) for row in rows]
     head = 96 if windows.card.synthetic else 78
     size = (columns * _WIDTH, head + sum(tall) + 8)
-    settings = {"svg.hashsalt": "harkd", "text.parse_math": False, "font.size": 11, "axes.unicode_minus": True}
+    settings: dict[Any, Any] = {"svg.hashsalt": "harkd", "text.parse_math": False, "font.size": 11, "axes.unicode_minus": True}
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(settings)
@@ -125,21 +129,21 @@ def _height(example: Example) -> int:
 
 
 def _head(figure: Drawing, windows: Windows, palette: Palette, size: tuple[int, int]) -> None:
-    def line(down: int, text: str, points: float, **more: object) -> None:
+    def line(down: int, text: str, points: float, **more: Any) -> None:
         figure.text(14 / size[0], 1 - down / size[1], plain(text), color=palette.ink, fontsize=points, va="top", **more)
 
-    width = size[0] // 8
-    title = windows.card.title
-    line(12, title if len(title) < width * 0.8 else f"{title[: int(width * 0.8)]}…", 15, weight="bold")
-    line(36, _clipped(_verdict(windows), width), 10.5)
-    licence = f"{windows.card.citation} Licence: {windows.card.licence.name}."
-    line(54, _clipped(licence, width), 9, alpha=0.8)
+    wide = size[0] - 28
+    line(12, _clipped(windows.card.title, wide, 9.6), 15, weight="bold")
+    line(36, _clipped(_verdict(windows), wide, 6.6), 10.5)
+    line(54, _clipped(f"{windows.card.citation} Licence: {windows.card.licence.name}.", wide, 5.6), 9, alpha=0.8)
     if windows.card.synthetic:
         line(72, SYNTHETIC, 12, weight="bold")
 
 
-def _clipped(text: str, width: int) -> str:
-    return text if len(text) <= 1.25 * width else f"{text[: int(1.25 * width)]}…"
+def _clipped(text: str, wide: float, letter: float) -> str:
+    """As much of a text as fits, if a letter is so many pixels wide."""
+    most = int(wide / letter)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _cell(
@@ -147,31 +151,19 @@ def _cell(
 ) -> None:
     """The drawings of one class, its corner given in pixels from the top left."""
     left, top = corner
-    figure.text(
-        (left + 14) / size[0],
-        1 - (top + 6) / size[1],
-        plain(example.name),
-        color=palette.ink,
-        fontsize=12,
-        weight="bold",
-        va="top",
-    )
-    figure.text(
-        (left + 14) / size[0],
-        1 - (top + 23) / size[1],
-        _clipped(plain(_sentence(example, windows)), _WIDTH // 8),
-        color=palette.ink,
-        alpha=0.75,
-        fontsize=9,
-        va="top",
-    )
+
+    def line(down: float, text: str, points: float, letter: float, **more: Any) -> None:
+        shown = _clipped(plain(text), _WIDTH - 28, letter)
+        at = ((left + 14) / size[0], 1 - down / size[1])
+        figure.text(*at, shown, color=palette.ink, fontsize=points, va="top", **more)
+
+    line(top + 6, example.name, 12, 7.8, weight="bold")
+    line(top + 23, _sentence(example, windows), 9, 5.6, alpha=0.75)
     down = top + _TOP
     last = max((n for n, s in enumerate(example.shown) if timed(s.sensor)), default=-1)
     for number, shown in enumerate(example.shown):
         high = height(shown.sensor)
-        figure.text(
-            (left + 14) / size[0], 1 - (down + 4) / size[1], plain(shown.sensor.name), color=palette.ink, fontsize=9.5, va="top"
-        )
+        line(down + 4, shown.sensor.name, 9.5, 6)
         box = ((left + _LEFT) / size[0], 1 - (down + 20 + high) / size[1], (_WIDTH - _LEFT - _RIGHT) / size[0], high / size[1])
         axes: Axes = figure.add_axes(box, facecolor="none")
         paint(axes, shown, palette, clock=number == last)

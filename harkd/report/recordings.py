@@ -6,9 +6,10 @@ Sensors of up to nine channels are curves over time; more channels are traces ab
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -51,8 +52,8 @@ class Shown:
 
     Attributes:
         x: (channel, time) in the sensor's units.
-        start: time of the first sample, in seconds.
-        window: start and stop of the window, in seconds.
+        start: time of the first sample, in seconds on the same clock.
+        window: start and stop of the window, in seconds from the beginning of the recording's first window.
     """
 
     sensor: Sensor
@@ -64,6 +65,11 @@ class Shown:
     def at(self) -> NDArray[np.float64]:
         """(time,) in seconds."""
         return self.start + np.arange(self.x.shape[1]) / self.sensor.rate
+
+    @property
+    def wider(self) -> bool:
+        """Whether more than the window is there."""
+        return self.x.shape[1] > self.cut.shape[1]
 
     @property
     def cut(self) -> Signal:
@@ -149,24 +155,38 @@ def paint(axes: Axes, shown: Shown, palette: Palette, clock: bool = True) -> Non
     (_curves if len(shown.x) <= CURVES else _traces)(axes, shown, palette)
     at = shown.at
     axes.set_xlim(float(at[0]), float(at[-1]))
-    axes.axvspan(*shown.window, color=palette.ink, alpha=0.06, linewidth=0)
+    if shown.wider:
+        axes.axvspan(*shown.window, color=palette.ink, alpha=0.06, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     if clock:
-        axes.set_xlabel("time in the recording, s", color=palette.ink)
+        axes.set_xlabel("time, s", color=palette.ink)
     else:
         axes.tick_params(labelbottom=False)
     for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
         label.set_alpha(0.8)
 
 
-def _style(number: int, palette: Palette) -> dict[str, object]:
+def thinned(at: NDArray[np.float64], x: Signal, most: int = 1200) -> tuple[NDArray[np.float64], Signal]:
+    """At most so many points of a curve: of each stretch, its lowest and its highest one."""
+    size = -(-len(x) // (most // 2))
+    if size <= 2:
+        return at, x
+    kept: set[int] = set()
+    for first in range(0, len(x), size):
+        part = np.nan_to_num(x[first : first + size])
+        kept |= {first + int(part.argmin()), first + int(part.argmax())}
+    places = np.array(sorted(kept))
+    return at[places], x[places]
+
+
+def _style(number: int, palette: Palette) -> dict[str, Any]:
     return {"color": palette.channels[number % 3], "linestyle": _DASHES[number // 3 % 3], "linewidth": 1.3}
 
 
 def _curves(axes: Axes, shown: Shown, palette: Palette) -> None:
     at = shown.at
     for number, (name, x) in enumerate(zip(shown.sensor.channels, shown.x, strict=True)):
-        axes.plot(at, x, label=plain(name), **_style(number, palette))  # type: ignore[arg-type]
+        axes.plot(*thinned(at, x), label=plain(name), **_style(number, palette))
     axes.set_ylabel(plain(shown.sensor.units), color=palette.ink)
     axes.grid(axis="y", color=palette.ink, alpha=0.13, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -208,10 +228,10 @@ def _traces(axes: Axes, shown: Shown, palette: Palette) -> None:
     size = float(np.percentile(np.abs(x), 98)) or 1.0
     step = _round(2 * size)
     for row, trace in enumerate(x):
-        axes.plot(shown.at, trace / step - row, color=palette.channels[0], linewidth=0.7)
+        axes.plot(*thinned(shown.at, trace / step - row), color=palette.channels[0], linewidth=0.7)
     every = 1 if len(kept) <= 32 else 2
     axes.set_yticks([-row for row in range(0, len(kept), every)], [plain(names[k]) for k in kept[::every]])
-    axes.tick_params(axis="y", labelsize=min(9, 9 * 9 * every * len(kept) / height(shown.sensor) / 9))
+    axes.tick_params(axis="y", labelsize=8)
     axes.set_ylim(-len(kept) + 0.2, 0.8)
     left = 1.015
     axes.plot([left, left], [-1, 0], color=palette.ink, linewidth=1.5, transform=axes.get_yaxis_transform(), clip_on=False)
@@ -282,7 +302,7 @@ def edges(joints: Sequence[str]) -> list[tuple[int, int]]:
     """Pairs of joints that a line joins, as far as their names tell.
 
     >>> edges(["left_elbow", "wristLeft", "head", "neck"])
-    [(2, 3), (0, 1)]
+    [(2, 3), (0, 1), (3, 0)]
     """
     known = {frozenset(word.lower() for word in re.findall(r"[A-Z]?[a-z]+", joint)): n for n, joint in enumerate(joints)}
 
@@ -305,14 +325,10 @@ def edges(joints: Sequence[str]) -> list[tuple[int, int]]:
     return lines
 
 
-Painter = Callable[[Axes, Shown, Palette], None]
-
-
-def sentence(example: Example, names: Mapping[str, bool]) -> str:
-    """What the drawing of a class shows, in words; recordings and subjects only where their names are codes."""
+def sentence(example: Example, codes: bool) -> str:
+    """What the drawing of a class shows, in words; recordings and subjects are named only where these are `codes`."""
     if not example.shown:
-        return "No window of this class."
-    codes = names.get("codes", False)
+        return "no window of this class"
     who = f"subject {example.subject}, recording {example.recording}, " if codes else ""
     start, stop = example.shown[0].window
     return f"{who}{start:.2f} to {stop:.2f} s; one of {example.count:,} windows".replace(".00", "")

@@ -131,7 +131,9 @@ def test_a_pattern_may_name_the_recording_and_leave_the_rest_open(folder: Path) 
 
 def test_two_files_of_one_recording_name_are_refused(folder: Path) -> None:
     path = card(folder, (r"(?P<session>\w+)/subject", r"\w+/(?P<recording>subject)"))
-    with pytest.raises(DataError, match="recording '10/subject': both day1/subject10_A1.csv and day1/subject10_A2.csv hold sensor 'acc'"):
+    with pytest.raises(
+        DataError, match=r"recording '10/subject': both day1/subject10_A1\.csv and day1/subject10_A2\.csv hold sensor 'acc'"
+    ):
         load(path, folder)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harkd.datasets import Card, Recording, Split, Windows, check, split
-from harkd.datasets.splits import by_subject, leave_one_subject_out, parse, subject_kfold, subjects_of
+from harkd.datasets.splits import by_subject, leave_one_subject_out, parse, subject_kfold, subjects_of, usual
 from harkd.errors import LeakError, UsageError
 
 
@@ -232,3 +232,24 @@ def test_parts_leak_exactly_if_two_windows_overlap(toy_card: Card, train: set[in
             check(made, windows)
     else:
         assert torch.equal(made.of(windows)[2].ids, windows.ids[sorted(test)])
+
+
+def test_several_sessions_test_together(toy_windows: Windows) -> None:
+    sessions = np.array(["1", "2", "3", "4"])[np.arange(len(toy_windows)) % 4]
+    windows = replace(toy_windows, sessions=sessions, recordings=np.arange(len(toy_windows)).astype(str))
+    found = parse(windows, "session:3,4")
+    assert [set(sessions[at].tolist()) for at in (found.train, found.val, found.test)] == [{"2"}, {"1"}, {"3", "4"}]
+    with pytest.raises(UsageError, match="unknown session '5'"):
+        parse(windows, "session:3,5")
+
+
+def test_official_is_the_cards_split_or_else_the_first_of_five_folds(toy_windows: Windows) -> None:
+    assert usual(toy_windows) == "official"
+    bare = replace(toy_windows, card=replace(toy_windows.card, splits={}))
+    assert usual(bare) == "kfold:5/0"
+    assert parse(bare, "official").name == "kfold:5/0"
+    few = bare.subset(np.flatnonzero(np.isin(bare.subjects, ["1", "2", "3"])))
+    assert usual(few) == "kfold:3/0"
+    lonely = few.subset(np.flatnonzero(few.subjects == "1"))
+    with pytest.raises(UsageError, match=r"no official split, and its subjects \(1\) are too few.*like session:pm"):
+        usual(lonely)

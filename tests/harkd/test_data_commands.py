@@ -1,5 +1,6 @@
 """`harkd data`: check, prepare, info, fetch and schema from the command line, as text and as JSON."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from harkd.commands.data import ACTIONS
+from harkd.datasets.card import CARDS
 
 
 @pytest.fixture(autouse=True)
@@ -150,3 +152,45 @@ def test_the_schema_is_of_cards(harkd: Any) -> None:
     assert {"name", "title", "licence", "files", "sensors", "target", "windows"} <= set(schema["required"])
     assert schema["properties"]["prepare"]["default"] == ""
     assert "additionalProperties" in json.dumps(schema)
+
+
+def test_fetch_takes_the_files_that_are_asked_for(harkd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is a folder here; the checksums are those of its files."""
+    monkeypatch.setenv("HARKD_CACHE", str(tmp_path / "cache"))
+    server = tmp_path / "server"
+    lines = []
+    for name in ("S001/a.edf", "S002/b.edf"):
+        (server / name).parent.mkdir(parents=True)
+        (server / name).write_bytes(name.encode())
+        lines.append(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n")
+    monkeypatch.setattr("harkd.datasets.card.CARDS", tmp_path)
+    (tmp_path / "sums.sha256").write_text("".join(lines))
+    card = (CARDS / "eegmmidb.toml").read_text()
+    changed = card.replace("https://physionet.org/files/eegmmidb/1.0.0/", f"{server.as_uri()}/").replace(
+        "eegmmidb.sha256", "sums.sha256"
+    )
+    assert changed.count("sums.sha256") == 1
+    (tmp_path / "mine.toml").write_text(changed)
+    told = harkd("data", "fetch", tmp_path / "mine.toml", "--only", "S002")
+    folder = tmp_path / "cache" / "data" / "eegmmidb"
+    assert (told.code, told.out.splitlines()[-1]) == (0, f"in {folder}")
+    assert [path.name for path in folder.rglob("*.edf")] == ["b.edf"]
+    assert harkd("data", "fetch", tmp_path / "mine.toml").code == 0
+    assert sorted(path.name for path in folder.rglob("*.edf")) == ["a.edf", "b.edf"]
+    told = harkd("data", "fetch", tmp_path / "mine.toml", "--only", "S9")
+    assert (told.code, "matches none of the files, which are like 'S001/a.edf'" in told.err) == (2, True)
+    assert "is not a regular expression" in harkd("data", "fetch", tmp_path / "mine.toml", "--only", "(").err
+
+
+def test_a_damaged_file_of_a_data_set_with_a_hook_is_a_finding(
+    harkd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "umafall"
+    folder.mkdir()
+    head = "%f8:95:c7:f3:ba:82; 3; WRIST; SensorTag\n"
+    for trial, text in enumerate((head + "".join(f"{50 * t};{t};0;1;{t % 3};0;3\n" for t in range(100)), "0;0;0;0;0;0;0\n"), 1):
+        (folder / f"UMAFall_Subject_01_ADL_Walking_{trial}_2016-06-13_13-07-16.csv").write_text(text)
+    found = harkd("data", "check", "umafall", "--data-folder", folder, "--json")
+    assert found.code == 1
+    assert found.json["counts"]["recordings"][0] == 1
+    assert any("no line of its header says where a device sits" in finding["where"] for finding in found.json["findings"])

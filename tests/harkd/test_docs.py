@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from harkd.datasets import names
+from harkd.datasets import names, read_card
 from harkd.datasets.card import CARDS
+from harkd.datasets.prepare import STEPS, parse
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -39,6 +41,20 @@ def test_the_table_has_every_data_set_and_says_where_it_was_checked() -> None:
     assert told["seglearn_watch"] == told["uci_hmp"] == "yes"
     assert told["synthetic_motion"] == "synthetic: made by harkd"
     assert told["uci_hapt"] == "no: on repacked or rebuilt copies"
+
+
+def test_the_card_of_the_guide_is_one_and_its_steps_are_understood(tmp_path: Path) -> None:
+    guide = (DOCS / "own-data.md").read_text(encoding="utf-8")
+    block = guide.split("```toml\n")[1].split("```")[0]
+    (tmp_path / "gym.toml").write_text(block, encoding="utf-8")
+    card = read_card(str(tmp_path / "gym.toml"))
+    assert [type(step).__name__ for step in parse(card.prepare)] == ["Resample", "Fill"]
+    table = guide.split("| step | does |")[1].split("##")[0]
+    named = [word for row in table.splitlines()[2:] if row for word in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    defaults = {"lowpass": "lowpass(5)", "highpass": "highpass(1)"}
+    assert {word.split("(")[0] for word in named} == set(STEPS)
+    for word in named:
+        assert len(parse(defaults.get(word, word))) == 1
 
 
 def test_the_schema_knows_every_key_of_the_cards() -> None:
