@@ -76,10 +76,15 @@ def _step(call: ast.expr, text: str) -> Step:
     kind = STEPS[name.id]
     known = {f.name: f for f in fields(kind)}
     given: dict[str, Any] = {}
+    places = [f.name for f in fields(kind) if not f.kw_only]
     for place, value in enumerate(call.args if isinstance(call, ast.Call) else []):
-        if place >= len(known):
-            raise ValueError(f"preparation step {name.id} takes {len(known)} values: {', '.join(known)}")
-        given[list(known)[place]] = _value(value, text)
+        if place >= len(places):
+            named = [key for key in known if key not in places]
+            raise ValueError(
+                f"preparation step {name.id} takes {len(places)} values, {', '.join(places) or 'none'}"
+                + (f"; name the others: {', '.join(f'{key}=' for key in named)}" if named else "")
+            )
+        given[places[place]] = _value(value, text)
     for word in call.keywords if isinstance(call, ast.Call) else []:
         if word.arg not in known:
             raise ValueError(str(unknown(f"value of {name.id}", str(word.arg), known)))

@@ -24,7 +24,7 @@ import torch
 from scipy.signal import resample_poly
 from torch import Tensor
 
-from harkd.datasets.recording import INERTIAL_KINDS, Sensor
+from harkd.datasets.recording import Sensor, matching
 from harkd.errors import UsageError, unknown
 
 _ITEM = re.compile(r"\s*(?P<name>[\w.-]+)\s*(?:\[(?P<channels>[^\]]*)\])?\s*")
@@ -93,7 +93,7 @@ class Sees:
             match = _ITEM.fullmatch(item)
             if not match:
                 raise UsageError(f"sees {text!r}: {item.strip()!r} is not a sensor name like wrist_acc or eeg[C3,C4]")
-            for sensor in _matching(match["name"], sensors):
+            for sensor in matching(match["name"], sensors):
                 more = _channels(text, sensor, match["channels"])
                 picked[sensor.name] = tuple(dict.fromkeys((*picked.get(sensor.name, ()), *more)))
         names = tuple(picked)
@@ -118,21 +118,6 @@ class Sees:
             rate=rate,
             length=length,
         )
-
-
-def _matching(name: str, sensors: Mapping[str, Sensor]) -> list[Sensor]:
-    if name in sensors:
-        return [sensors[name]]
-    if name == "all":
-        return list(sensors.values())
-    if name == "inertial":
-        found = [s for s in sensors.values() if s.kind in INERTIAL_KINDS]
-    else:
-        found = [s for s in sensors.values() if name in (s.placement, s.segment, s.kind)]
-    if not found:
-        groups = {group for s in sensors.values() for group in (s.placement, s.segment, s.kind) if group}
-        raise unknown("sensor", name, {*sensors, *groups, "all", "inertial"})
-    return found
 
 
 def _channels(text: str, sensor: Sensor, wanted: str | None) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -197,18 +197,6 @@ class Fit(Step):
         return replace(recording, signals=joined, segments=placed, onsets={}, times={}, dense={})
 
 
-def _filtered(
-    recordings: list[Recording], sensors: Sensors, of: str, design: Callable[[float], NDArray[np.float64]], phase: Phase
-) -> list[Recording]:
-    names = {s.name: s for s in matching(of, sensors)}
-    second_order = {name: design(s.rate) for name, s in names.items()}
-
-    def do(name: str, x: Signal) -> Signal:
-        return through_gaps(x, partial(run_filter, second_order[name], phase=phase))
-
-    return [each(recording, names, do) for recording in recordings]
-
-
 def _check_band(name: str, *edges: float, order: int = 1) -> None:
     if not 1 <= order <= 20:
         raise ValueError(f"{name} takes an order of 1 to 20, got {order}")
@@ -217,83 +205,90 @@ def _check_band(name: str, *edges: float, order: int = 1) -> None:
 
 
 @dataclass(frozen=True)
-class Bandpass(Step):
-    """Butterworth band-pass. With phase `zero` it runs forward and backward, so that its order doubles and no delay is left."""
+class Filter(Step):
+    """Base of the filters. With phase `zero` they run forward and backward, so that their order doubles and no delay is left;
+    `causal` is what a watch can do."""
+
+    phase: Phase = field(default="zero", kw_only=True)
+    of: str = field(default="all", kw_only=True)
+
+    def sections(self, rate: float) -> NDArray[np.float64]:
+        """Its second-order sections for so many samples per second."""
+        raise NotImplementedError
+
+    def apply(self, recordings: list[Recording], sensors: Sensors, target: Sensors) -> tuple[list[Recording], Sensors]:
+        designed = {s.name: self.sections(s.rate) for s in matching(self.of, sensors)}
+
+        def do(name: str, x: Signal) -> Signal:
+            return through_gaps(x, partial(run_filter, designed[name], phase=self.phase))
+
+        return [each(recording, designed, do) for recording in recordings], sensors
+
+
+@dataclass(frozen=True)
+class Bandpass(Filter):
+    """Butterworth band-pass."""
 
     low: float
     high: float
     order: int = 4
-    phase: Phase = "zero"
-    of: str = "all"
 
     def __post_init__(self) -> None:
         _check_band("bandpass", self.low, self.high, order=self.order)
 
-    def apply(self, recordings: list[Recording], sensors: Sensors, target: Sensors) -> tuple[list[Recording], Sensors]:
-        design = lambda rate: butterworth(self.order, (self.low, self.high), "bandpass", rate)  # noqa: E731
-        return _filtered(recordings, sensors, self.of, design, self.phase), sensors
+    def sections(self, rate: float) -> NDArray[np.float64]:
+        return butterworth(self.order, (self.low, self.high), "bandpass", rate)
 
 
 @dataclass(frozen=True)
-class Lowpass(Step):
+class Lowpass(Filter):
     """Butterworth low-pass."""
 
     high: float
     order: int = 4
-    phase: Phase = "zero"
-    of: str = "all"
 
     def __post_init__(self) -> None:
         _check_band("lowpass", self.high, order=self.order)
 
-    def apply(self, recordings: list[Recording], sensors: Sensors, target: Sensors) -> tuple[list[Recording], Sensors]:
-        design = lambda rate: butterworth(self.order, self.high, "lowpass", rate)  # noqa: E731
-        return _filtered(recordings, sensors, self.of, design, self.phase), sensors
+    def sections(self, rate: float) -> NDArray[np.float64]:
+        return butterworth(self.order, self.high, "lowpass", rate)
 
 
 @dataclass(frozen=True)
-class Highpass(Step):
+class Highpass(Filter):
     """Butterworth high-pass."""
 
     low: float
     order: int = 4
-    phase: Phase = "zero"
-    of: str = "all"
 
     def __post_init__(self) -> None:
         _check_band("highpass", self.low, order=self.order)
 
-    def apply(self, recordings: list[Recording], sensors: Sensors, target: Sensors) -> tuple[list[Recording], Sensors]:
-        design = lambda rate: butterworth(self.order, self.low, "highpass", rate)  # noqa: E731
-        return _filtered(recordings, sensors, self.of, design, self.phase), sensors
+    def sections(self, rate: float) -> NDArray[np.float64]:
+        return butterworth(self.order, self.low, "highpass", rate)
 
 
 @dataclass(frozen=True)
-class Notch(Step):
+class Notch(Filter):
     """Takes one frequency out, such as that of the mains; `quality` is the frequency over the width at -3 dB."""
 
     frequency: float
     quality: float = 30.0
-    phase: Phase = "zero"
-    of: str = "all"
 
     def __post_init__(self) -> None:
         _check_band("notch", self.frequency)
         if not self.quality > 0:
             raise ValueError(f"notch takes a positive quality, got {self.quality}")
 
-    def apply(self, recordings: list[Recording], sensors: Sensors, target: Sensors) -> tuple[list[Recording], Sensors]:
-        def design(rate: float) -> NDArray[np.float64]:
-            if self.frequency >= rate / 2:
-                raise DataError(
-                    f"a notch at {self.frequency:g} Hz needs more than {2 * self.frequency:g} samples per second; "
-                    f"the sensor has {rate:g} Hz"
-                )
-            b, a = dsp.iirnotch(self.frequency, self.quality, fs=rate)
-            sos: NDArray[np.float64] = dsp.tf2sos(b, a)
-            return sos
-
-        return _filtered(recordings, sensors, self.of, design, self.phase), sensors
+    def sections(self, rate: float) -> NDArray[np.float64]:
+        if self.frequency >= rate / 2:
+            raise DataError(
+                f"a notch at {self.frequency:g} Hz needs more than {2 * self.frequency:g} samples per second; "
+                f"the sensor has {rate:g} Hz"
+            )
+        b, a = dsp.iirnotch(self.frequency, self.quality, fs=rate)
+        sos: NDArray[np.float64] = dsp.tf2sos(b, a)
+        return sos
 
 
 @dataclass(frozen=True)
@@ -305,8 +300,8 @@ class Gravity(Step):
 
     cutoff: float = 0.3
     order: int = 3
-    phase: Phase = "zero"
-    of: str = "acc"
+    phase: Phase = field(default="zero", kw_only=True)
+    of: str = field(default="acc", kw_only=True)
 
     def __post_init__(self) -> None:
         _check_band("gravity", self.cutoff, order=self.order)

@@ -70,7 +70,7 @@ def test_every_step_is_understood_with_what_it_needs_alone() -> None:
 
 
 def test_values_are_given_by_place_or_name() -> None:
-    assert parse("bandpass(8, high=30, phase=causal)") == (Bandpass(8, 30, 4, "causal"),)
+    assert parse("bandpass(8, high=30, phase=causal)") == (Bandpass(8, 30, 4, phase="causal"),)
     assert parse(" limit(2.0,of='left wrist') +\n fill(0.2) + resample() ") == (Limit(2, "left wrist"), Fill(0.2), Resample())
     assert parse("fit(128.0)") == (Fit(128),)
     assert type(parse("fit(128.0)")[0].samples) is int  # type: ignore[attr-defined]
@@ -84,7 +84,7 @@ def test_values_are_given_by_place_or_name() -> None:
         ("resampel()", "unknown preparation step 'resampel': did you mean 'resample'"),
         ("bandpass(8)", "preparation step bandpass needs high"),
         ("bandpass()", "preparation step bandpass needs low and high"),
-        ("bandpass(8, 30, 4, zero, eeg, 1)", "preparation step bandpass takes 5 values: low, high, order, phase, of"),
+        ("bandpass(8, 30, 4, zero)", "preparation step bandpass takes 3 values, low, high, order; name the others: phase=, of="),
         ("bandpass(30, 8)", "bandpass takes rising frequencies above 0 Hz, got 30, 8"),
         ("bandpass(8, 8)", "bandpass takes rising frequencies above 0 Hz"),
         ("lowpass(-1)", "lowpass takes rising frequencies above 0 Hz, got -1"),
