@@ -66,6 +66,7 @@ def prepare(data: Data) -> Parts:
 
     Raises:
         UsageError: the split is not understood, or it names a person: names stay out of run directories.
+        DataError: the training people have one class only, or the files are not what the card says.
     """
     cut = None
     if data.window or data.step:
@@ -82,7 +83,14 @@ def prepare(data: Data) -> Parts:
         if who not in names:
             raise unknown("person", who, names)
         text = f"loso:{names[who]}"
-    return Parts(*split(windows, text), codes, name)
+    parts = Parts(*split(windows, text), codes, name)
+    there = parts.train.labels.unique().tolist()
+    if len(there) < 2:
+        raise DataError(
+            f"every training window of split {name!r} is {windows.classes[there[0]]!r}: at least two classes are needed; "
+            f"harkd data check tells who has what"
+        )
+    return parts
 
 
 def data_of(run: Run) -> Data:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -532,3 +533,24 @@ def test_incomplete_options_of_a_run_are_damage(trained: Path, tmp_path: Path) -
     (tmp_path / "result.json").write_text(json.dumps(told))
     with pytest.raises(HarkdError, match=r"result\.json is damaged \(its options are incomplete\): repeat the run"):
         data_of(Run.open(tmp_path))
+
+
+def test_one_class_is_refused(harkd: Any, world: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "still"
+    for path in world.folder.rglob("*-slow.csv"):
+        place = folder / path.relative_to(world.folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+    told = harkd("train", "--data", world.card, "--data-folder", folder, "--net", "dscnn-xs", "--out", tmp_path / "run")
+    assert (told.code, told.err.count("\n")) == (1, 1)
+    assert "every training window of split 'official' is 'slow': at least two classes are needed" in told.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_person_is_refused(harkd: Any, world: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "alone"
+    shutil.copytree(world.folder / "Ermintrude", folder / "Ermintrude")
+    card = world.other_card(tmp_path, ("[splits.official]", "[splits.other]"))
+    told = harkd("train", "--data", card, "--data-folder", folder, "--net", "dscnn-xs")
+    assert (told.code, told.err.count("\n")) == (2, 1)
+    assert "swings has no official split, and its subjects (1) are too few for one by subject: take a session" in told.err
