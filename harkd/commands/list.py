@@ -98,7 +98,7 @@ def _datasets() -> list[dict[str, Any]]:
             "name": card.name,
             "subjects": card.counts.subjects,
             "classes": len(card.target.classes),
-            "windows": card.counts.windows,
+            "windows": "" if card.counts.windows is None else card.counts.windows,
             "sensors": ", ".join(sensor.name for sensor in card.sensors),
             "licence": card.licence.name,
             "title": card.title,

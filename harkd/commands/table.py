@@ -12,13 +12,13 @@ from io import StringIO
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 _NUMBER = re.compile(r"-?[\d,.]+%?")
 _ANY = 10_000
+_GAP = 2
 
 
 def width() -> int | None:
@@ -54,13 +54,23 @@ def table(rows: Sequence[Mapping[str, object]], columns: int | None) -> list[str
     """
     console = Console(width=columns or _ANY, file=StringIO(), color_system=None)
     cells = [[_text(value) for value in row.values()] for row in rows]
-    sheet = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name, column in zip(rows[0], zip(*cells, strict=True), strict=True):
-        number = all(map(_NUMBER.fullmatch, column))
-        sheet.add_column(Text(name), justify="right" if number else "left", no_wrap=number)
-    for row in cells:
-        sheet.add_row(*map(Text, row))
-    if Measurement.get(console, console.options.update(max_width=_ANY), sheet).minimum <= console.width:
+    content = [(name, *column) for name, column in zip(rows[0], zip(*cells, strict=True), strict=True)]
+    numbers = [all(map(_NUMBER.fullmatch, column)) for _, *column in content]
+    widths = [max(map(len, column)) for column in content]
+    least = [
+        width if number else max(len(word) for text in column for word in text.split() or [""])
+        for column, width, number in zip(content, widths, numbers, strict=True)
+    ]
+    spare = console.width - _GAP * (len(widths) - 1)
+    if sum(least) <= spare:
+        while sum(widths) > spare:  # rich would cut words of columns that it narrows
+            widest = max(range(len(widths)), key=lambda place: (widths[place] > least[place], widths[place]))
+            widths[widest] -= 1
+        sheet = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+        for (name, *_), number, width in zip(content, numbers, widths, strict=True):
+            sheet.add_column(Text(name), justify="right" if number else "left", no_wrap=number, width=width)
+        for row in cells:
+            sheet.add_row(*map(Text, row))
         return _lines(console, sheet)
     blocks: list[str] = []
     for row in cells:

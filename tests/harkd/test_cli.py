@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -243,7 +244,9 @@ def test_narrow_listings_lose_nothing(harkd: Any, monkeypatch: pytest.MonkeyPatc
     squeezed = "".join(narrow.split())
     for line in wide.splitlines()[1:]:
         assert all("".join(cell.split()) in squeezed for cell in line.split("  ") if cell) or columns > 30
-    assert "".join(sorted(set("".join(wide.split())))) == "".join(sorted(set(squeezed) - set(":") | set(wide) & set(":")))
+    # In a table, words of one cell stand on lines of their own, between those of others: none may be lost or cut.
+    words = Counter(wide.split()[len(wide.splitlines()[0].split()) :])
+    assert not words - Counter(narrow.split()) or columns <= 30
 
 
 # Streams

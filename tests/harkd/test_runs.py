@@ -73,6 +73,7 @@ def test_the_terms_of_the_data_travel_along(trained: Path, distilled: Path) -> N
         terms = json.loads((folder / "result.json").read_text())["terms"]
         assert terms == {
             "data": "swings",
+            "synthetic": False,
             "citation": "A. Swinger: Swings, 2020.",
             "name": "CC-BY-NC-4.0",
             "commercial": False,
