@@ -22,7 +22,7 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
-from harkd.datasets.align import Euclidean
+from harkd.datasets.euclidean import Euclidean
 from harkd.datasets.recording import Recording, Segment, Sensor
 from harkd.datasets.steps import Bandpass, Fill, Fit, Gravity, Highpass, Limit, Lowpass, Notch, Reference, Resample, Sensors, Step
 from harkd.errors import DataError, UsageError, unknown

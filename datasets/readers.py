@@ -297,7 +297,7 @@ def read_eeg(path: Path, card: Card, wanted: Wanted) -> Iterator[Piece]:
         labelled[sensor.name] = picked
     for number, stretch in enumerate(found.stretches, 1):
         signals = {
-            name: scaled(np.stack([found.cut(label, stretch) for label in picked]), card.files, name)
+            name: scaled(_float32([found.cut(label, stretch) for label in picked]), card.files, name)
             for name, picked in labelled.items()
         }
         if len(found.stretches) == 1:
@@ -306,6 +306,11 @@ def read_eeg(path: Path, card: Card, wanted: Wanted) -> Iterator[Piece]:
         stop = stretch.onset + found.seconds * stretch.records
         mine = tuple(span for span in spans if stretch.onset <= span.start < stop)
         yield Piece(signals, keys={"recording": f"{path.stem}-part-{number}"}, spans=mine, onset=stretch.onset)
+
+
+def _float32(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # see `scaled`
+        return np.stack(rows, dtype=np.float32, casting="same_kind")
 
 
 READERS: dict[str, Callable[[Path, Card, Wanted], Iterator[Piece]]] = {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import signal as dsp
 
 from harkd.datasets import Recording, Segment, Sensor
-from harkd.datasets.align import inverse_root
+from harkd.datasets.euclidean import inverse_root
 from harkd.datasets.prepare import parse, run
 from harkd.errors import DataError, UsageError
 
