@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -90,8 +91,10 @@ class Windows:
         for recording in recordings:
             recording.check(by_name)
             onset, stop = _clock(recording, by_name)
+            late = max(recording.extent(by_name[name])[0] for name in recording.signals)
+            first = ceil((late - onset) * rate - 1e-6)  # the first moment that all its sensors cover
             for segment in recording.segments or (Segment(onset, stop),):
-                low = max(0, round((segment.start - onset) * rate))
+                low = max(0, first, round((segment.start - onset) * rate))
                 high = min(round((stop - onset) * rate), round((segment.stop - onset) * rate))
                 longest = max(longest, high - low)
                 local = np.arange(low, high - cut.length + 1, cut.step)

@@ -149,12 +149,12 @@ def test_sensors_with_other_rates_and_onsets_align_by_time(
 
 
 def test_windows_that_another_sensor_does_not_cover_are_dropped(toy_card: Card) -> None:
-    # gyro runs from 0.9 s to 4.9 s, so of acc's windows at 0, 0.5, .. 5 s those from 1 s to 3.5 s are whole (2.5 s = 50 samples).
+    # gyro runs from 0.9 s to 4.9 s: windows of a second begin with it, and the last one ends with it.
     card, made = clocks(toy_card, (50.0, 20.0), {"gyro": 0.9})
     made = replace(made, signals={"acc": made.signals["acc"], "gyro": made.signals["gyro"][:, :80]})
     windows = Windows.cut([made], card, Cut(50, 25))
-    assert (windows.starts["acc"] / 50).tolist() == [1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
-    assert windows.starts["gyro"].tolist() == [2, 12, 22, 32, 42, 52]
+    assert windows.starts["acc"].tolist() == [45, 70, 95, 120, 145, 170, 195]
+    assert windows.starts["gyro"].tolist() == [0, 10, 20, 30, 40, 50, 60]
 
 
 def test_signals_become_float32(toy_card: Card) -> None:
