@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import gcd
 from typing import Literal
 
@@ -117,10 +117,29 @@ def through_gaps(x: Signal, do: Callable[[Signal], Signal]) -> Signal:
     return np.where(touched, np.float32(np.nan), done)
 
 
-def stretched(x: Signal, samples: int) -> Signal:
-    """(channel, time) to (channel, samples): sample i stands at the share i / samples of the stretch."""
-    if x.shape[1] == samples:
-        return x
+def stretched(pieces: Sequence[tuple[Signal, int]]) -> list[Signal]:
+    """Each (channel, time) to so many samples: sample i stands at the share i / samples of the stretch.
+
+    Pieces of one length go through the filter together, which is several times faster than one by one.
+    """
+    done: list[Signal] = [x for x, _ in pieces]
+    together: dict[tuple[int, int], list[int]] = {}
+    for number, (x, samples) in enumerate(pieces):
+        if x.shape[1] == samples:
+            continue
+        if np.isnan(x).any():
+            done[number] = through_gaps(x, partial(_stretched, samples=samples))
+        else:
+            together.setdefault((x.shape[1], samples), []).append(number)
+    for (_, samples), numbers in together.items():
+        rows = _stretched(np.concatenate([pieces[number][0] for number in numbers]), samples)
+        ends = np.cumsum([len(pieces[number][0]) for number in numbers])
+        for number, part in zip(numbers, np.split(rows, ends[:-1]), strict=True):
+            done[number] = part
+    return done
+
+
+def _stretched(x: Signal, samples: int) -> Signal:
     return polyphase(x, samples, x.shape[1])[:, :samples].astype(np.float32)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -161,40 +161,51 @@ class Fit(Step):
 
     def apply(self, recordings: list[Recording], sensors: Sensors, target: Sensors) -> tuple[list[Recording], Sensors]:
         after = {name: replace(s, rate=target.get(name, s).rate) for name, s in sensors.items()}
-        first = next(iter(after.values())).rate
-        lengths = {name: max(2, round(self.samples * s.rate / first)) for name, s in after.items()}
-        return [self._recording(recording, sensors, lengths, first) for recording in recordings], after
+        rate = next(iter(after.values())).rate
+        lengths = {name: max(2, round(self.samples * s.rate / rate)) for name, s in after.items()}
+        segments = [self._segments(recording, sensors) for recording in recordings]
+        cut = [
+            (number, name, piece, lengths[name])
+            for number, recording in enumerate(recordings)
+            for name, piece in self._pieces(recording, segments[number], sensors)
+        ]
+        parts: list[dict[str, list[Signal]]] = [{name: [] for name in recording.signals} for recording in recordings]
+        for (number, name, _, _), fitted in zip(cut, stretched([(piece, length) for _, _, piece, length in cut]), strict=True):
+            parts[number][name].append(fitted)
+        seconds = self.samples / rate
+        done = []
+        for recording, mine, pieces in zip(recordings, segments, parts, strict=True):
+            placed = tuple(replace(s, start=i * seconds, stop=(i + 1) * seconds) for i, s in enumerate(mine))
+            # What nothing is labelled in has one empty stretch, and stays so.
+            signals = {n: np.concatenate(p, 1) if p else recording.signals[n][:, :0] for n, p in pieces.items()}
+            done.append(
+                replace(recording, signals=signals, segments=placed or (Segment(0.0, 0.0),), onsets={}, times={}, dense={})
+            )
+        return done, after
 
-    def _recording(self, recording: Recording, before: Sensors, lengths: Mapping[str, int], rate: float) -> Recording:
-        parts: dict[str, list[Signal]] = {name: [] for name in recording.signals}
-        # What nothing is labelled in has one empty stretch, and stays so.
-        segments = tuple(s for s in recording.segments if s.stop > s.start)
-        if recording.segments and not segments:
-            nothing = {name: x[:, :0] for name, x in recording.signals.items()}
-            return replace(recording, signals=nothing, segments=(Segment(0.0, 0.0),), onsets={}, times={}, dense={})
-        segments = segments or (Segment(-np.inf, np.inf),)
+    def _segments(self, recording: Recording, sensors: Sensors) -> tuple[Segment, ...]:
+        """The stretches that become windows."""
+        found = tuple(s for s in recording.segments if s.stop > s.start) if recording.segments else (Segment(-np.inf, np.inf),)
         if self.clock == "common":
-            extents = [recording.extent(before[name]) for name in recording.signals]
+            extents = [recording.extent(sensors[name]) for name in recording.signals]
             first, last = max(start for start, _ in extents), min(stop for _, stop in extents)
-            segments = tuple(replace(s, start=max(s.start, first), stop=min(s.stop, last)) for s in segments)
+            found = tuple(replace(s, start=max(s.start, first), stop=min(s.stop, last)) for s in found)
+        return found
+
+    def _pieces(self, recording: Recording, segments: Sequence[Segment], sensors: Sensors) -> Iterator[tuple[str, Signal]]:
         for segment in segments:
             for name, x in recording.signals.items():
-                start, stop = recording.extent(before[name])
-                whole = segment.start <= start and segment.stop >= stop
-                if not whole:
+                start, stop = recording.extent(sensors[name])
+                if not (segment.start <= start and segment.stop >= stop):
                     at = recording.times.get(name)
-                    at = np.arange(x.shape[1]) / before[name].rate + start if at is None else at
+                    at = np.arange(x.shape[1]) / sensors[name].rate + start if at is None else at
                     x = x[:, (at >= segment.start - 1e-9) & (at < segment.stop - 1e-9)]
                 if x.shape[1] < 2:
                     raise DataError(
                         f"recording {recording.name!r}, sensor {name!r}: a stretch of {x.shape[1]} samples cannot be fitted to "
-                        f"{lengths[name]}"
+                        f"{self.samples}"
                     )
-                parts[name].append(through_gaps(x, partial(stretched, samples=lengths[name])))
-        seconds = self.samples / rate
-        placed = tuple(replace(s, start=i * seconds, stop=(i + 1) * seconds) for i, s in enumerate(segments))
-        joined = {name: np.concatenate(pieces, 1) for name, pieces in parts.items()}
-        return replace(recording, signals=joined, segments=placed, onsets={}, times={}, dense={})
+                yield name, x
 
 
 def _check_band(name: str, *edges: float, order: int = 1) -> None:
