@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Sized
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,13 @@ from harkd.errors import DataError, HarkdError
 from harkd.files import held, new_folder
 from harkd.schema import validate
 
-VERSION = 1
-"""Of the files' form and of everything that readers and preparation do: another one makes other copies."""
 NAMES = ("subjects", "recordings", "sessions")
 
 
 def key(card: Card, folder: Path | None, cut: Cut | None, prepare: str) -> str:
-    """The name of a copy: of the folder; of the card and of the files there (names, sizes and times of change); of the cut and
-    the preparation that are asked for."""
-    digest = hashlib.blake2b(json.dumps([VERSION, asdict(card)], sort_keys=True).encode(), digest_size=8)
+    """The name of a copy: of the folder; of the card, the files there (names, sizes and times of change) and harkd's own code; of
+    the cut and the preparation that are asked for."""
+    digest = hashlib.blake2b(json.dumps([code(), asdict(card)], sort_keys=True).encode(), digest_size=8)
     if folder is not None and folder.is_dir():
         for path in sorted(folder.rglob("*")):
             if path.is_file():
@@ -39,6 +38,15 @@ def key(card: Card, folder: Path | None, cut: Cut | None, prepare: str) -> str:
     asked = json.dumps([asdict(cut or card.windows), prepare], sort_keys=True)
     short = (hashlib.blake2b(text.encode(), digest_size=4).hexdigest() for text in (where, asked))
     return "-".join([next(short), digest.hexdigest(), next(short)])
+
+
+@lru_cache(maxsize=1)
+def code() -> str:
+    """A hash of the code that makes windows of files: a copy that an older harkd made is not taken for what this one would."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def place(card: Card, name: str) -> Path:
@@ -72,7 +80,6 @@ def _write(windows: Windows, folder: Path) -> None:
 
     sensors = list(windows.sensors)
     meta = {
-        "version": VERSION,
         "prepare": windows.card.prepare,
         "windows": len(windows),
         "ids": save("ids", windows.ids),

@@ -104,7 +104,7 @@ def test_load_takes_the_copy_if_there_is_one(card: Card, own: Any, monkeypatch: 
         load(path, own.folder, Cut(5, 4))
 
 
-def test_the_key_knows_card_cut_preparation_and_files(card: Card, own: Any) -> None:
+def test_the_key_knows_code_card_cut_preparation_and_files(card: Card, own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [
         cache.key(card, own.folder, None, ""),
         cache.key(replace(card, prepare="fill(1)"), own.folder, None, ""),
@@ -122,6 +122,8 @@ def test_the_key_knows_card_cut_preparation_and_files(card: Card, own: Any) -> N
     os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
     keys.append(cache.key(card, own.folder, None, ""))
     path.rename(path.with_name("d_rest_am_acc.csv"))
+    keys.append(cache.key(card, own.folder, None, ""))
+    monkeypatch.setattr(cache, "code", lambda: "of another harkd")
     keys.append(cache.key(card, own.folder, None, ""))
     assert len(set(keys)) == len(keys)
 
