@@ -142,6 +142,7 @@ class Session:
     def __post_init__(self) -> None:
         self.bank = DrawBank()
         self.waiting: set[Path] = set()
+        self.finished: set[Path] = set()
         self._parts: dict[Data, Parts] = {}
 
     def parts(self, options: Data) -> Parts:
@@ -312,6 +313,7 @@ def _fit_alone(
         },
     )
     checkpoint.clear()
+    session.finished.add(run.folder)
 
 
 def _done(run: Run, options: Train | Distill, session: Session) -> bool:
@@ -327,7 +329,9 @@ def _done(run: Run, options: Train | Distill, session: Session) -> bool:
         if run.result()["identity"] != identity(options):
             raise UsageError(f"{folder} holds a run with other options; choose another folder with --out")
         Checkpoint(run, "").clear()  # it may have been killed between its result and the sweeping up
-        session.display.say(f"{folder} is finished already; delete it to train again")
+        if folder not in session.finished:  # several students of one session ask for one teacher
+            session.display.say(f"{folder} is finished already; delete it to train again")
+        session.finished.add(folder)
         return True
     if config.is_file():
         found = config.read_bytes()
