@@ -85,18 +85,23 @@ def text_table(path: Path, files: Files, header: bool | None = None) -> Table:
             number, first = next(content, (0, ""))
         separator = files.separator or next((mark for mark in "\t;," if mark in first), r"\s+")
         header = files.header if header is None else header
+
         # The header is read apart: pandas takes a trailing separator for an index column and shifts all names by one.
-        table = pd.read_csv(
-            path,
-            sep=separator,
-            header=None,
-            skiprows=number if header else files.skip,
-            encoding=encoding,
-            comment=files.comment or None,
-            decimal=files.decimal,
-            skipinitialspace=True,
-            low_memory=False,
-        )
+        def read(sep: str) -> Table:
+            return pd.read_csv(
+                path,
+                sep=sep,
+                header=None,
+                skiprows=number if header else files.skip,
+                encoding=encoding,
+                comment=files.comment or None,
+                decimal=files.decimal,
+                skipinitialspace=True,
+                low_memory=False,
+            )
+
+        plain = _by_single_spaces(read) if separator == r"\s+" and first.split(" ") == first.split() else None
+        table = read(separator) if plain is None else plain
     except (ValueError, LookupError) as problem:  # of an encoding that does not exist
         raise DataError(f"{path}: not a table of numbers ({str(problem).strip()})") from None
     except OSError as problem:
@@ -111,6 +116,15 @@ def text_table(path: Path, files: Files, header: bool | None = None) -> Table:
     if table.shape[1] < len(names) or table[spare].notna().any(axis=None):
         raise DataError(f"{path}: the header has {len(names)} columns, the rows have {table.shape[1]}")
     return table.drop(columns=spare).set_axis(names, axis=1)
+
+
+def _by_single_spaces(read: Callable[[str], Table]) -> Table | None:
+    """What pandas reads a third faster than any white space; None where it meets more than numbers with a space between them."""
+    try:
+        table = read(" ")
+    except pd.errors.ParserError:
+        return None
+    return table if all(kind.kind in "iuf" for kind in table.dtypes) and not table.isna().to_numpy().any() else None
 
 
 def from_table(table: Table, where: str, card: Card, wanted: Wanted) -> Iterator[Piece]:

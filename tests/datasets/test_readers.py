@@ -172,6 +172,9 @@ def test_the_separator_is_found_out(folder: Path, separator: str, header: bool) 
         ("value\n0.51\n-1e-3\n", True, {"value": [0.51, -0.001]}),
         ("0.51\n0.52\n", False, {0: [0.51, 0.52]}),
         ("  1.0   2.0 \n -3.0  4.0\n", False, {0: [1, -3], 1: [2, 4]}),
+        ("1 2\n3   4 \n", False, {0: [1, 3], 1: [2, 4]}),
+        ("1 2\n3\t4\n", False, {0: [1, 3], 1: [2, 4]}),
+        ("1 2\n  3 4\n", False, {0: [1, 3], 1: [2, 4]}),
         ("1 nan 3\n4 5 6\n", False, {0: [1, 4], 1: [np.nan, 5], 2: [3, 6]}),
     ],
 )
