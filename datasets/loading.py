@@ -14,7 +14,6 @@ from harkd.datasets.folder import file_sensors, read_folder
 from harkd.datasets.hooks import HOOKS
 from harkd.datasets.prepare import run, to_text, usage
 from harkd.datasets.recording import Recording
-from harkd.datasets.steps import Step
 from harkd.datasets.store import cache_folder
 from harkd.datasets.windows import Windows
 from harkd.errors import unknown
@@ -43,15 +42,24 @@ def from_files(card: Card, folder: Path | None = None, cut: Cut | None = None, p
     """The windows of a data set, read from its files."""
     recordings = read(card, folder)
     card.counts.check(card.name, recordings=len(recordings), subjects=len({r.subject for r in recordings}))
-    steps = steps_of(card, prepare)
-    recordings, sensors = run(steps, recordings, file_sensors(card), card.sensors)
-    windows = Windows.cut(recordings, replace(card, prepare=to_text(steps)), cut, sensors)
+    windows = windows_of(card, recordings, cut, prepare)
     if cut in (None, card.windows) and not prepare:
         card.counts.check(card.name, windows=len(windows))
         if card.target.name in windows.targets and windows.targets[card.target.name].kind == "class":
             counted = torch.bincount(windows.labels, minlength=len(card.target.classes)).tolist()
             card.counts.check(card.name, per_class=tuple(counted))
     return windows
+
+
+def windows_of(card: Card, recordings: Sequence[Recording], cut: Cut | None = None, prepare: str = "") -> Windows:
+    """The windows of recordings as the files have them: prepared as the card (then `prepare`) says, and cut.
+
+    Raises:
+        DataError: no window can be cut.
+    """
+    steps = (*usage(card.prepare), *usage(prepare))
+    prepared, sensors = run(steps, recordings, file_sensors(card), card.sensors)
+    return Windows.cut(prepared, replace(card, prepare=to_text(steps)), cut, sensors)
 
 
 def read(card: Card, folder: Path | None, problems: list[str] | None = None) -> Sequence[Recording]:
@@ -68,11 +76,6 @@ def read(card: Card, folder: Path | None, problems: list[str] | None = None) -> 
     if card.files.hook not in HOOKS:
         raise unknown("hook", card.files.hook, HOOKS)
     return HOOKS[card.files.hook](card, folder, problems)
-
-
-def steps_of(card: Card, prepare: str) -> tuple[Step, ...]:
-    """The steps of preparation: the card's, then others."""
-    return (*usage(card.prepare), *usage(prepare))
 
 
 def folder_of(card: Card, folder: str | Path | None) -> Path | None:

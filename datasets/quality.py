@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from harkd.datasets.card import Card
 from harkd.datasets.folder import file_sensors
-from harkd.datasets.loading import read, steps_of
-from harkd.datasets.prepare import run
+from harkd.datasets.loading import read, windows_of
 from harkd.datasets.recording import Recording, Sensor
 from harkd.datasets.windows import Windows
 from harkd.errors import DataError
@@ -88,14 +87,12 @@ def inspect(card: Card, folder: Path | None, prepare: str = "") -> Quality:
     }
     windows: Windows | None = None
     try:
-        steps = steps_of(card, prepare)
-        prepared, after = run(steps, recordings, tuple(sensors.values()), card.sensors)
-        windows = Windows.cut(prepared, card, None, after)
+        windows = windows_of(card, recordings, None, prepare)
     except DataError as problem:
         findings.append(Finding("error", "no windows can be cut", str(problem)))
     if windows is not None:
         counts["windows"] = (len(windows), None if prepare else card.counts.windows)
-        findings += _windowless(prepared, windows)
+        findings += _windowless(recordings, windows)
     findings += [
         _count(name, found, expected, card) for name, (found, expected) in counts.items() if expected not in (None, found)
     ]

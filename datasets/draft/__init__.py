@@ -23,9 +23,7 @@ from harkd.datasets.draft.card_text import Plan, card_text
 from harkd.datasets.draft.notes import Notes
 from harkd.datasets.draft.survey import survey
 from harkd.datasets.draft.words import slug
-from harkd.datasets.folder import file_sensors
-from harkd.datasets.loading import read, steps_of
-from harkd.datasets.prepare import run
+from harkd.datasets.loading import read, windows_of
 from harkd.datasets.recording import Recording
 from harkd.datasets.windows import Windows
 from harkd.errors import HarkdError, UsageError
@@ -103,8 +101,7 @@ def _attempt(plan: Plan, notes: Notes, folder: Path) -> tuple[Windows | None, Se
                     stream.optional = True
                     notes.guess(f"sensors.{stream.name}.optional", f"true: {lacking} of {len(recordings)} recordings lack it")
             card = card_now()
-            prepared, sensors = run(steps_of(card, ""), recordings, file_sensors(card), card.sensors)
-            return Windows.cut(prepared, card, None, sensors), recordings, ""
+            return windows_of(card, recordings), recordings, ""
         except HarkdError as problem:
             told = re.sub(rf"{re.escape(str(path))}(?::(\d+))?:?", lambda m: f"line {m[1]}:" if m[1] else "", str(problem))
             line = _line(told, text)
