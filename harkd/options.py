@@ -12,6 +12,8 @@ import shlex
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
+from pydantic import ConfigDict
+
 from harkd.errors import UsageError, unknown
 from harkd.schema import STRICT_KEYS
 
@@ -39,7 +41,7 @@ def _shares(**values: float) -> None:
 class Data:
     """Which windows, and how they are split."""
 
-    __pydantic_config__: ClassVar = STRICT_KEYS
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
 
     data: str = "seglearn_watch"
     """Data set: a name from `harkd list datasets`, or the path of a card (a TOML file)."""
@@ -62,7 +64,7 @@ class Data:
 class Training:
     """How a net is trained."""
 
-    __pydantic_config__: ClassVar = STRICT_KEYS
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
 
     epochs: int = 60
     """Passes over the training windows."""
@@ -128,7 +130,7 @@ class Train(Training, Data):
 class MethodOptions:
     """Base of the options of all methods."""
 
-    __pydantic_config__: ClassVar = STRICT_KEYS
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
 
 
 @dataclass(frozen=True, kw_only=True)
