@@ -264,6 +264,25 @@ class Distill(Pair):
 
 
 @dataclass(frozen=True, kw_only=True)
+class QAT:
+    """Quantisation-aware training of a finished student, with its float self as the teacher."""
+
+    epochs: int = 10
+    """Passes over the training windows."""
+    rate: float = 3e-4
+    """Peak learning rate."""
+    weight: float = 0.9
+    """Weight of the float net's answers; the labels have 1 - weight."""
+    temperature: float = 2.0
+    """Softmax temperature."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, epochs=1)
+        _positive(rate=self.rate, temperature=self.temperature)
+        _shares(weight=self.weight)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Machine:
     """Where and how a command runs; none of it changes what is asked for."""
 

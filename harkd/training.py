@@ -234,7 +234,7 @@ def _fit(
     method_options: Any,
     about: dict[str, str],
 ) -> Run:
-    with run.held(lambda: _wait(run, session)):
+    with run.held(lambda: wait(run, session)):
         if not _done(run, options, session):  # another process may have been faster
             _fit_alone(run, options, session, parts, players, method_options, about)
     return run
@@ -342,7 +342,7 @@ def _done(run: Run, options: Train | Distill, session: Session) -> bool:
     return False
 
 
-def _wait(run: Run, session: Session) -> None:
+def wait(run: Run, session: Session) -> None:
     """Another process works in the folder of a run."""
     if run.folder not in session.waiting:
         session.display.say(f"another process trains {run.folder}: waiting for it")

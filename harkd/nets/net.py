@@ -186,10 +186,12 @@ def staged(stem: nn.Module, stages: Sequence[nn.Module], head: nn.Module, scaler
     >>> [tuple(f.shape) for f in net(torch.zeros(2, 6, 32)).features]
     [(2, 8, 28), (2, 8, 26)]
     """
-    return Net(stem, stages, _ForeignHead(head), scaler)
+    return Net(stem, stages, ForeignHead(head), scaler)
 
 
-class _ForeignHead(nn.Module):
+class ForeignHead(nn.Module):
+    """A head that gives logits alone, or (logits, embedding)."""
+
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
         self.inner = head

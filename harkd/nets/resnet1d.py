@@ -19,6 +19,8 @@ SIZES: dict[str, tuple[int, int, int]] = {"s": (24, 32, 48), "m": (48, 64, 96)}
 class Residual(nn.Module):
     """conv5-BN-ReLU-conv5-BN beside conv1-BN, then ReLU; on (batch, channel, 1, time), halving the time."""
 
+    folds = (("conv1", "bn1"), ("conv2", "bn2"), ("shortcut", "bn3"))
+
     def __init__(self, inputs: int, outputs: int, kernel: int = 5, stride: int = 2) -> None:
         super().__init__()
         self.conv1, self.bn1 = conv(inputs, outputs, kernel, stride), nn.BatchNorm2d(outputs)

@@ -17,6 +17,8 @@ from harkd.nets.net import Flat, Inputs, Net, PooledHead, conv
 class _Block(nn.Module):
     """BN-ReLU-conv3-BN-ReLU-conv3 with a shortcut; a 1x1 shortcut works on the activated input."""
 
+    folds = (("conv1", "bn2"),)
+
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.bn1, self.conv1 = nn.BatchNorm2d(inputs), conv(inputs, outputs, 3, stride)

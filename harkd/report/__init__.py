@@ -2,7 +2,8 @@
 
     runs -> Study (study.py) -> Page, a tree of plain dataclasses (tree.py, page.py) -> page.html, page.md
 
-Both files come from the one tree, so they cannot disagree; drawing is in figures.py, wording of numbers in words.py.
+Both files come from the one tree, so they cannot disagree; drawing is in figures.py, wording of numbers in words.py. What was
+exported of a run is read from its `export/verification.json` (record.py) and has a section of its own (deployment.py).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ __all__ = ["Study", "build", "to_html", "to_markdown", "write_report"]
 def write_report(runs: Sequence[Run], html: Path) -> None:
     """Write a report on finished runs as `html`, and beside it as Markdown (same stem, `.md`).
 
-    The page loads nothing and needs no script. Equal runs give equal bytes.
+    The page loads nothing. Its one script sorts tables; without it, and in print, nothing is missing. Drawings and their numbers
+    can be taken from the page as SVG and CSV. Equal runs give equal bytes.
 
     Args:
         runs: of one data set and split; any mix of teachers, students alone and distilled students.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
 from harkd.report import figures, tables
 from harkd.report.study import Comparison, Group, Study
-from harkd.report.tree import Block, Figure, Panel, Role, Table
+from harkd.report.tree import Block, Figure, Panel, Role, Sheet, Table
 from harkd.report.words import count, listed, many, percent, points, share, subject
 
 TERMS = {"ce": "label loss (ce)", "kl": "distance to the teacher (kl)"}
 SCORES = {"accuracy": ("validation accuracy, %", 100.0, 1), "nll": ("validation NLL", 1.0, 3)}
 NAMES: dict[Role, str] = {"teacher": "teacher", "alone": "student alone", "distilled": "distilled student"}
 
-Lines = list[tuple[Role, Sequence[Sequence[float]]]]
+Lines = list[tuple[Role, Mapping[int, Sequence[float]]]]
+"""Who, and by seed a value per epoch."""
 
 
 def subjects(study: Study) -> tuple[Block, ...]:
@@ -46,8 +48,15 @@ def _subjects(key: str, study: Study, groups: Sequence[Group], comparison: Compa
     caption = "Mean over seeds. The scale does not begin at zero."
     if gains:
         caption = "Mean over seeds; at the right what distillation changes, in points. The scale does not begin at zero."
-    svg = figures.subjects(key, f"Accuracy by subject. {'; '.join(told)}.", names, series, gains)
-    return Figure(_title("Accuracy of each test subject", study, groups), caption, _legend(groups), (Panel("", svg),), ())
+    alt = f"Accuracy by subject. {'; '.join(told)}."
+    signs = [(figures.Sign.of(role), values) for role, values in series]
+    joined = sum(role != "teacher" for role, _ in series)
+    svg = figures.rows(key, alt, names, signs, gains, joined=joined)
+    columns = [[score.windows for score in groups[0].runs[0].test.subjects], *(values for _, values in series)]
+    head = ("subject", "windows", *(role for role, _ in series), *(["difference"] if gains else []))
+    data = Sheet(head, tuple(zip(names, *columns, *([gains] if gains else []), strict=True)))
+    panel = Panel("", svg, key, data)
+    return Figure(_title("Accuracy of each test subject", study, groups), caption, _legend(groups), (panel,), ())
 
 
 def curves(study: Study) -> tuple[Block, ...]:
@@ -66,12 +75,13 @@ def _curves(key: str, study: Study, groups: Sequence[Group]) -> Figure:
         lines: Lines = [(group.role, found) for group in groups if (found := group.curves(name, kind))]
         if not lines:
             continue
-        ends = [
-            f"{NAMES[role]} {scale * _last(runs):.{digits}f} after epoch {len(figures.mean_curve(runs))}" for role, runs in lines
-        ]
+        means = [(role, figures.mean_curve(list(runs.values()))) for role, runs in lines]
+        ends = [f"{NAMES[role]} {scale * mean[-1]:.{digits}f} after epoch {len(mean)}" for role, mean in means]
         alt = f"{title} per epoch, mean over seeds: {listed(ends)}."
-        panels.append(Panel(title, figures.curves(f"{key}-{len(panels)}", alt, lines, scale=scale)))
-        numbers.append(tables.curves(title, [(role, runs) for role, runs in lines], scale, digits))
+        name = f"{key}-{len(panels)}"
+        svg = figures.curves(name, alt, [(role, list(runs.values())) for role, runs in lines], scale=scale)
+        panels.append(Panel(title, svg, name, _by_epoch(lines)))
+        numbers.append(tables.curves(title, means, scale, digits))
     most = max(len(group.runs) for group in groups)
     caption = "Thin: each seed; bold: their mean, as far as all of them go." if most > 1 else "One seed."
     caption = f"{caption} Losses on training windows, before they are weighted; scores on validation subjects."
@@ -84,8 +94,11 @@ def _curves(key: str, study: Study, groups: Sequence[Group]) -> Figure:
     )
 
 
-def _last(runs: Sequence[Sequence[float]]) -> float:
-    return figures.mean_curve(runs)[-1]
+def _by_epoch(lines: Lines) -> Sheet:
+    """Every epoch of every run, unscaled."""
+    head = ("epoch", *(f"{role} seed {seed}" for role, runs in lines for seed in runs))
+    columns = [[None if value != value else value for value in run] for _, runs in lines for run in runs.values()]
+    return Sheet(head, tuple((epoch, *row) for epoch, row in enumerate(zip_longest(*columns), 1)))
 
 
 def confusion(study: Study) -> tuple[Block, ...]:
@@ -96,11 +109,13 @@ def confusion(study: Study) -> tuple[Block, ...]:
 def _confusion(key: str, study: Study, groups: Sequence[Group]) -> Figure:
     classes = groups[0].runs[0].test.classes
     panels = []
-    for number, group in enumerate(groups):
-        matrix = group.confusion()
+    for group in groups:
+        matrix, name = group.confusion(), f"{key}-{group.role}"
         alt = f"Confusion matrix, {group.label}. {_told(matrix, classes)}"
-        svg = figures.confusion(f"{key}-{number}", alt, group.role, matrix, classes)
-        panels.append(Panel(f"{NAMES[group.role]}, {many(int(matrix.sum()), 'answer')}", svg, wide=len(classes) > 8))
+        svg = figures.confusion(name, alt, group.role, matrix, classes)
+        cells = tuple((class_, *row) for class_, row in zip(classes, matrix.tolist(), strict=True))
+        data = Sheet(("true class", *classes), cells)
+        panels.append(Panel(f"{NAMES[group.role]}, {many(int(matrix.sum()), 'answer')}", svg, name, data, wide=len(classes) > 8))
     never = []
     for group in groups:
         if unused := [classes[at] for at in np.flatnonzero(group.confusion().sum(0) == 0)]:
@@ -134,11 +149,13 @@ def reliability(study: Study) -> tuple[Block, ...]:
 
 def _reliability(key: str, study: Study, groups: Sequence[Group]) -> Figure:
     panels = []
-    for number, group in enumerate(groups):
-        bins, ece = group.reliability(), f"ECE {group.mean('ece'):.3f}"
+    for group in groups:
+        bins, ece, name = group.reliability(), f"ECE {group.mean('ece'):.3f}", f"{key}-{group.role}"
         points_told = ", ".join(f"{share(b.accuracy, 0)} at {share(b.confidence, 0)} ({many(b.windows, 'window')})" for b in bins)
         alt = f"Reliability, {group.label}, {ece}. Percent right at mean confidence: {points_told}."
-        panels.append(Panel(f"{NAMES[group.role]}, {ece}", figures.reliability(f"{key}-{number}", alt, group.role, bins)))
+        head = ("confidence above", "confidence up to", "windows", "mean confidence", "share right")
+        data = Sheet(head, tuple((b.low, b.high, b.windows, b.confidence, b.accuracy) for b in bins))
+        panels.append(Panel(f"{NAMES[group.role]}, {ece}", figures.reliability(name, alt, group.role, bins), name, data))
     caption = (
         "Points on the dashed line would be right as often as they claim; below it the student is too sure, above it too modest. "
         "The bars count windows, all seeds together. ECE, the mean gap weighted by windows, is the mean over seeds."
@@ -173,7 +190,13 @@ def sizes(study: Study) -> tuple[Block, ...]:
     seeds = " Small points are single seeds." if len(study.runs) > len(nets) else ""
     caption = f"Mean test accuracy over seeds.{seeds} Parameters on a logarithmic scale; accuracy does not begin at zero."
     numbers: tuple[Table, ...] = (tables.sizes(study),)
-    return (Figure("Test accuracy by number of parameters", caption, _legend(study.groups), (Panel("", svg),), numbers),)
+    rows = tuple(
+        (group.label, group.first.parameters, seed, accuracy)
+        for group in study.groups
+        for seed, accuracy in zip(group.seeds, group.accuracies, strict=True)
+    )
+    panel = Panel("", svg, "sizes", Sheet(("configuration", "parameters", "seed", "accuracy"), rows))
+    return (Figure("Test accuracy by number of parameters", caption, _legend(study.groups), (panel,), numbers),)
 
 
 def _legend(groups: Sequence[Group]) -> tuple[tuple[Role, str], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harkd.report import charts, tables
+from harkd.report import charts, deployment, tables
 from harkd.report.study import Group, Study
 from harkd.report.tree import Block, Code, Facts, Page, Section, Text
 from harkd.report.verdict import notes, verdict
@@ -28,6 +28,7 @@ def build(study: Study) -> Page:
         Section("What is taken for what", charts.confusion(study)),
         Section("How far its confidence can be trusted", charts.reliability(study)),
         Section("Accuracy against size", charts.sizes(study)),
+        Section("On the watch", deployment.deployment(study)),
         Section("Protocol", _protocol(study)),
         Section("How to repeat it", _repeat(study)),
         Section("Data and environment", _data(study)),
@@ -37,7 +38,7 @@ def build(study: Study) -> Page:
         title=_title(study),
         verdict=paragraph,
         details=details,
-        notes=notes(study),
+        notes=(*notes(study), *deployment.notes(study)),
         sections=tuple(section for section in sections if section.blocks),
         footer=MEDICAL,
     )

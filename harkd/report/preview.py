@@ -15,6 +15,7 @@ from matplotlib.figure import Figure as Drawing
 from harkd.datasets.recording import Sensor
 from harkd.datasets.windows import Windows
 from harkd.report.drawing import draw, plain
+from harkd.report.figures import WIDTH
 from harkd.report.recordings import CURVES, DARK, LIGHT, PAGE, Example, Palette, Shown, examples, height, paint, sentence, timed
 from harkd.report.render import to_html
 from harkd.report.tree import Block, Facts, Figure, Page, Panel, Section, Table, Text
@@ -89,10 +90,9 @@ def _panel(key: str, example: Example, shown: Shown) -> Panel:
     def fill(figure: Drawing) -> None:
         paint(figure.add_subplot(), shown, PAGE)
 
-    svg = draw(key, alt, (430, tall), fill)
-    return Panel(
-        f"{sensor.name}, {sensor.units}, {sensor.rate:g} Hz", svg, wide=sensor.kind == "skeleton" or len(sensor.channels) > 9
-    )
+    svg = draw(key, alt, (WIDTH, tall), fill)
+    wide = sensor.kind == "skeleton" or len(sensor.channels) > 9
+    return Panel(f"{sensor.name}, {sensor.units}, {sensor.rate:g} Hz", svg, key, wide=wide)
 
 
 def to_picture(windows: Windows, suffix: str, seed: int = 0, *, dark: bool = False) -> bytes:

@@ -215,7 +215,7 @@ def _label_ends(axes: Axes, shown: Shown, palette: Palette) -> None:
         text = plain(shown.sensor.channels[number])
         axes.annotate(
             text, (1, float(place)), (5, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
-            color=str(style["color"]), fontsize=10, annotation_clip=False,
+            color=str(style["color"]), fontsize=11, annotation_clip=False,
         )  # fmt: skip
 
 

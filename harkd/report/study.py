@@ -82,11 +82,15 @@ class Group:
         names = (name for run in self.runs for epoch in run.history for name in epoch.terms)
         return tuple(dict.fromkeys(names))
 
-    def curves(self, name: str, kind: str = "terms") -> tuple[tuple[float, ...], ...]:
-        """A loss term (kind "terms") or validation score (kind "scores") per epoch, for each run that has it."""
-        found = ([getattr(epoch, kind).get(name) for epoch in run.history] for run in self.runs)
+    def curves(self, name: str, kind: str = "terms") -> dict[int, tuple[float, ...]]:
+        """A loss term (kind "terms") or validation score (kind "scores") per epoch, by seed of each run that has it."""
+        found = {run.seed: [getattr(epoch, kind).get(name) for epoch in run.history] for run in self.runs}
         # A term that comes late (a second phase) leaves a gap at the front; nan keeps the epochs in their places.
-        return tuple(tuple(np.nan if v is None else v for v in values) for values in found if any(v is not None for v in values))
+        return {
+            seed: tuple(np.nan if value is None else value for value in values)
+            for seed, values in found.items()
+            if any(value is not None for value in values)
+        }
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from harkd.report.figures import mean_curve
 from harkd.report.study import Comparison, Group, Study
 from harkd.report.tree import Table
-from harkd.report.words import NONE, count, counts, duration, points, points_spread, share, spread, subject
+from harkd.report.words import NONE, count, counts, duration, kilobytes, points, points_spread, share, spread, subject
 
 LONG = 100
 """Learning curves longer than this are listed at every so many epochs only."""
@@ -24,7 +23,7 @@ def results(study: Study) -> Table:
             (
                 group.label,
                 count(first.parameters),
-                f"{first.weights_bytes / 1000:,.1f}",
+                kilobytes(first.weights_bytes),
                 str(len(group.runs)),
                 spread(group.accuracies),
                 share(group.mean("macro_f1")),
@@ -140,10 +139,9 @@ def subjects(groups: Sequence[Group], comparison: Comparison | None) -> Table:
     return Table(caption, head, tuple(rows), totals=totals)
 
 
-def curves(title: str, lines: Sequence[tuple[str, Sequence[Sequence[float]]]], scale: float, digits: int) -> Table:
-    """Means per epoch of several curves, in the columns `lines` names."""
-    means = [mean_curve(values) for _, values in lines]
-    length = max(len(mean) for mean in means)
+def curves(title: str, means: Sequence[tuple[str, Sequence[float]]], scale: float, digits: int) -> Table:
+    """Means per epoch of several curves, each in a column of its name."""
+    length = max(len(mean) for _, mean in means)
     every = -(-length // LONG)
     epochs = [epoch for epoch in range(1, length + 1) if epoch % every == 0 or epoch in (1, length)]
 
@@ -151,8 +149,8 @@ def curves(title: str, lines: Sequence[tuple[str, Sequence[Sequence[float]]]], s
         value = mean[epoch - 1] if epoch <= len(mean) else float("nan")
         return f"{scale * value:.{digits}f}" if value == value else NONE
 
-    rows = tuple((str(epoch), *(cell(mean, epoch) for mean in means)) for epoch in epochs)
-    return Table(f"{title}: mean over seeds", ("epoch", *(name for name, _ in lines)), rows, folded=True)
+    rows = tuple((str(epoch), *(cell(mean, epoch) for _, mean in means)) for epoch in epochs)
+    return Table(f"{title}: mean over seeds", ("epoch", *(name for name, _ in means)), rows, folded=True)
 
 
 def confusion(group: Group) -> Table:

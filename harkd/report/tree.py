@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Role = Literal["teacher", "alone", "distilled"]
+Mark = Role | Literal["float", "int8"]
+"""What a sign in a figure stands for: who answers, or in which arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Facts:
 
     kind: ClassVar[str] = "facts"
     items: tuple[tuple[str, str], ...]
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,31 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """What a drawing shows, for other programs: numbers as they are (shares from 0 to 1), not as they are read.
+
+    A number that does not exist is None.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str | float | None, ...], ...]
+
+
+@dataclass(frozen=True)
 class Panel:
     """One drawing.
 
     Attributes:
         svg: an <svg> element that needs nothing from outside the page.
         wide: takes the whole width rather than standing beside others.
+        name: of the files in which the drawing and its data are taken away, without ending; no other panel has it.
+        data: the numbers drawn. A preview draws recordings, whose samples stay with their owner.
     """
 
     title: str
     svg: str
+    name: str
+    data: Sheet | None = None
     wide: bool = False
 
 
@@ -75,7 +93,7 @@ class Figure:
     kind: ClassVar[str] = "figure"
     title: str
     caption: str
-    legend: tuple[tuple[Role, str], ...]
+    legend: tuple[tuple[Mark, str], ...]
     panels: tuple[Panel, ...]
     numbers: tuple[Table, ...]
 

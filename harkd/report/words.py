@@ -45,6 +45,15 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def kilobytes(size: int) -> str:
+    """A size in bytes, in thousands.
+
+    >>> kilobytes(26608)
+    '26.6'
+    """
+    return f"{size / 1000:,.1f}"
+
+
 def counts(values: Sequence[int]) -> str:
     """One number, or the range of several.
 

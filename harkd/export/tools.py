@@ -1,0 +1,75 @@
+"""The export tools, which are extras: one line says what is missing and how to get it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+
+from harkd.errors import HarkdError
+
+EXTRAS = {
+    "ai_edge_litert": "export",
+    "litert_torch": "export",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "tflite_micro": "export",
+    "torchao": "export",
+}
+"""Which extra of harkd brings which module."""
+
+
+def need(module: str) -> ModuleType:
+    """Import a module of an export tool.
+
+    Raises:
+        HarkdError: it is not installed; names the extra.
+    """
+    tool = module.partition(".")[0]
+    if module in sys.modules:
+        return sys.modules[module]
+    try:
+        with quiet():
+            return import_module(module)
+    except ModuleNotFoundError as problem:
+        if problem.name is None or problem.name.partition(".")[0] != tool:
+            raise
+        raise HarkdError(f"{tool} is not installed: pip install -c constraints.txt 'harkd[{EXTRAS[tool]}]'") from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what the tools say to themselves off the terminal: they log, warn and print, from C++ too.
+
+    What was said before an exception is added to it, as a note.
+    """
+    with tempfile.TemporaryFile() as said:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        kept = {number: os.dup(number) for number in (1, 2)}
+        level = logging.root.manager.disable
+        try:
+            for number in kept:
+                os.dup2(said.fileno(), number)
+            logging.disable(logging.WARNING)
+            with warnings.catch_warnings(action="ignore"):
+                yield
+        except Exception as problem:
+            said.seek(0)
+            lines = said.read().decode(errors="replace").strip().splitlines()
+            problem.add_note("\n".join(lines[-5:]))
+            raise
+        finally:
+            logging.disable(level)
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            for number, place in kept.items():
+                os.dup2(place, number)
+                os.close(place)
