@@ -5,19 +5,22 @@ WORKERS ?= 2
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-system lint clean links
+.PHONY: help demo test test-system docs lint clean links
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.harkd  ## train, distil and report on the demo recordings
+demo: .venv/.harkd  ## train, distil, export and report on the demo recordings
 	$(BIN)/harkd demo
 
 test: lint  ## every check, and every test but the system tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not system"
 
-test-system: .venv/.harkd-all  ## the tests that need programs from outside Python (g++)
+test-system: .venv/.harkd-all  ## the tests that need programs from outside Python (g++, Chromium)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m system
+
+docs: .venv/.harkd-all  ## the documentation as HTML, in docs/_build
+	$(BIN)/sphinx-build -W --keep-going -n -b html -c docs . docs/_build/html
 
 lint: .venv/.harkd-all  ## ruff, mypy and the import contracts
 	$(BIN)/ruff check
@@ -31,7 +34,7 @@ clean:  ## remove the environment, builds and caches
 
 # The stamps: installed once, and again when what is to be installed changed.
 .venv/.harkd: pyproject.toml constraints.txt | links
-	$(call install,.)
+	$(call install,.[export])
 
 .venv/.harkd-all: pyproject.toml constraints.txt | links
 	$(call install,.[all])

@@ -76,7 +76,7 @@ def pages() -> dict[str, str]:
     """Every generated page, by its name in this folder."""
     return {
         "datasets.md": datasets(),
-        "card.schema.json": json.dumps(json_schema(Card), indent=1, ensure_ascii=False) + "\n",
+        "card.schema.json": json.dumps(json_schema(Card), indent=1, ensure_ascii=False, sort_keys=True) + "\n",
     }
 
 

@@ -15,6 +15,7 @@ from harkd.datasets import Cut, Windows
 from harkd.engine import fit
 from harkd.errors import HarkdError
 from harkd.export.deploy import Deployed
+from harkd.export.formats import missing
 from harkd.export.int8 import calibration_index, gains
 from harkd.export.manifest import Manifest
 from harkd.export.package import Parts, Verification, Wanted, channels_of, export
@@ -43,6 +44,8 @@ def export_run(
         HarkdError: a tool is missing, or the run's data cannot be read again.
         Interrupted: the training was stopped; the same command goes on.
     """
+    if lacking := missing(*wanted.to):
+        raise lacking
     told = run.result()
     data = data_of(run)
     prepared = session.parts(data)

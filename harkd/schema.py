@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -110,5 +111,20 @@ def _line_of(path: Sequence[str | int], text: str) -> int | None:
 
 
 def json_schema(kind: type) -> dict[str, Any]:
-    """The JSON schema of a dataclass's TOML file."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_adapter(kind).json_schema()}
+    """The JSON schema of a dataclass's TOML file, with the docstrings of all dataclasses in it."""
+    schema = _adapter(kind).json_schema()
+    for inner in _dataclasses(kind):
+        told = schema if inner is kind else schema.get("$defs", {}).get(inner.__name__, {})
+        if told and inner.__doc__:
+            told.setdefault("description", inspect.cleandoc(inner.__doc__))  # pydantic leaves out some, by version
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _dataclasses(kind: Any) -> Iterator[type]:
+    """The dataclasses that a type consists of, itself included."""
+    if is_dataclass(kind) and isinstance(kind, type):
+        yield kind
+        for hint in get_type_hints(kind).values():
+            yield from _dataclasses(hint)
+    for inner in get_args(kind):
+        yield from _dataclasses(inner)

@@ -72,21 +72,22 @@ def judge(target: Target, size: int, arena: int | None) -> Budget:
     if size > target.flash:
         lacks.append(f"the file takes {size / KIB:.1f} KiB of {target.flash // KIB}")
     if target.ram is not None and arena is None:
-        lacks.append("its memory is not known without the int8 .tflite file")
+        lacks.append("there is no file that TensorFlow Lite Micro runs")
     elif target.ram is not None and arena is not None and arena > target.ram:
         lacks.append(f"its arena takes {arena / KIB:.1f} KiB of {target.ram // KIB}")
     return Budget(target.name, target.flash, target.ram, not lacks, "; ".join(lacks))
 
 
-def arena(content: bytes) -> int:
+def arena(content: bytes) -> int | None:
     """Bytes of the smallest arena in which TensorFlow Lite Micro runs a .tflite file, to 16 bytes, on this 64-bit machine.
+
+    None if it does not run the file at all: transformers have operators that it lacks.
 
     A 32-bit device needs somewhat less: pointers in the arena take half. The interpreter does not tell, so this is bisection,
     each try in a process of its own: where memory lacks, the interpreter sometimes crashes rather than complains.
 
     Raises:
         HarkdError: TensorFlow Lite Micro is not installed.
-        MemoryError: 16 MiB do not suffice, or the file has an operator that the interpreter lacks.
     """
     need("tflite_micro")
     with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
@@ -101,7 +102,7 @@ def arena(content: bytes) -> int:
         while not suffices(high):
             low, high = high, 2 * high
             if high > _MOST:
-                raise MemoryError("TensorFlow Lite Micro does not run this file in 16 MiB")
+                return None
         while high - low > _GRAIN:
             middle = (low + high) // 2 // _GRAIN * _GRAIN
             low, high = (low, middle) if suffices(middle) else (middle, high)

@@ -41,19 +41,18 @@ class Deployed(nn.Module):
         return logits
 
 
-class Affine(nn.Module):
-    """y = a x + b per channel, (batch, channel, 1, time) in and out."""
+def affine(a: Tensor, b: Tensor) -> nn.Conv2d:
+    """y = a x + b for each channel, (batch, channel, 1, time) in and out, as the depthwise convolution that it is.
 
-    a: Tensor
-    b: Tensor
-
-    def __init__(self, a: Tensor, b: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("a", a.reshape(1, -1, 1, 1))
-        self.register_buffer("b", b.reshape(1, -1, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.a + self.b
+    Runtimes have it in int8, with a scale for each channel. Written as a product and a sum it may become float arithmetic (seen
+    with litert-torch 0.10, and TensorFlow Lite Micro then answered otherwise than LiteRT).
+    """
+    made = nn.Conv2d(len(a), len(a), 1, groups=len(a))
+    with torch.no_grad():
+        made.weight.copy_(a.reshape(-1, 1, 1, 1))
+        assert made.bias is not None
+        made.bias.copy_(b)
+    return made.eval().requires_grad_(False)
 
 
 class Edges(nn.Module):
@@ -97,7 +96,7 @@ class Pool(nn.Module):
 class AsTrained(nn.Module):
     """A net whose layers are not all plain: the affine map first, then the net over (batch, channel, time)."""
 
-    def __init__(self, first: Affine, net: Net) -> None:
+    def __init__(self, first: nn.Module, net: Net) -> None:
         super().__init__()
         self.first, self.net = first, net
 
@@ -114,14 +113,15 @@ def deploy(net: Net, factors: Tensor | None = None) -> Deployed:
     """
     net = copy.deepcopy(net).cpu().eval().requires_grad_(False)
     scaler, net.scaler = net.scaler, nn.Identity()
-    a, b = torch.ones(1), torch.zeros(1)
+    a, b = torch.ones(()), torch.zeros(())
     if isinstance(scaler, Scaler):
         a, b = (1 / scaler.std).flatten(), -(scaler.mean / scaler.std).flatten()
     if factors is not None:
         a = a * factors
     layers = _chain([net.stem, *net.stages, net.head])
     if layers is None or not _ends_flat(layers) or not _is(net, Net):
-        return Deployed(_folded(AsTrained(Affine(a, b), net)), plain=False).eval()
+        first = nn.Identity() if a.ndim == 0 else affine(a, b.expand(len(a)))
+        return Deployed(_folded(AsTrained(first, net)), plain=False).eval()
     return Deployed(_folded(nn.Sequential(*_with_affine(a, b, layers))), plain=True).eval()
 
 
@@ -134,7 +134,7 @@ def _with_affine(a: Tensor, b: Tensor, layers: list[nn.Module]) -> list[nn.Modul
         a, b = a * c, b * c + d
     first = layers[0]
     if not _foldable(first) or not bool((a != 0).all()):
-        return [Affine(a, b), *layers]
+        return layers if a.ndim == 0 else [affine(a, b.expand(len(a))), *layers]
     a, b = (value.expand(first.in_channels) for value in (a, b))
     left, right = _padding(first)
     inner = copy.deepcopy(first)
@@ -174,7 +174,10 @@ def _affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def _folded(module: nn.Module) -> nn.Module:
-    """Batch norm that follows a convolution goes into it, in chains and where a block declares such pairs in `folds`."""
+    """Batch norm that follows a convolution goes into it, in chains and where a block declares such pairs in `folds`.
+
+    What is left of it becomes a convolution of its own.
+    """
     for part in module.eval().modules():
         if isinstance(part, nn.Sequential) and _is(part, nn.Sequential):
             for number in range(len(part) - 1):
@@ -184,6 +187,10 @@ def _folded(module: nn.Module) -> nn.Module:
         for first, then in getattr(part, "folds", ()):
             setattr(part, first, _fused(getattr(part, first), getattr(part, then)))
             setattr(part, then, nn.Identity())
+    for part in list(module.modules()):
+        for name, norm in part.named_children():
+            if type(norm) is nn.BatchNorm2d:  # before a convolution rather than behind one
+                part.add_module(name, affine(*_affine_of(norm)))
     return module
 
 

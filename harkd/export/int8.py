@@ -8,6 +8,7 @@ manifest tells on the other. It costs nothing on the device.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harkd.export.arithmetic import FROM_CHANNELS, FROM_TENSOR, DeviceArithmetic
 from harkd.export.deploy import Deployed
 from harkd.export.tools import need, quiet
 
@@ -40,8 +42,9 @@ class Quantised:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        """(window, channel, time) in the watch's units to logits (window, class)."""
-        return torch.cat([self.graph(window) for window in arranged(x, self.gain)])
+        """(window, channel, time) in the watch's units to logits (window, class), rounded as devices do it."""
+        run = DeviceArithmetic(self.graph).run
+        return torch.cat([run(window) for window in arranged(x, self.gain)])
 
 
 def calibration_index(labels: Tensor, classes: int, count: int = CALIBRATION) -> Tensor:
@@ -99,7 +102,7 @@ def quantise(net: Deployed, gain: Tensor, windows: Tensor) -> Quantised:
     pt2e = need("torchao.quantization.pt2e.quantize_pt2e")
     scheme = need("litert_torch.quantize.pt2e_quantizer")
     inputs = arranged(windows, gain)
-    model = channels_last(net).eval()
+    model = channels_last(copy.deepcopy(net)).eval()  # the graph shares its parameters, and biases are rounded in place
     quantizer = scheme.PT2EQuantizer()
     quantizer.set_global(scheme.get_symmetric_quantization_config(is_per_channel=True, is_dynamic=False))
     with torch.no_grad(), quiet():
@@ -114,7 +117,7 @@ def quantise(net: Deployed, gain: Tensor, windows: Tensor) -> Quantised:
 
 def _round_biases(graph: Any) -> None:
     """Give the graph the biases that the device has: whole multiples of input scale times weight scale."""
-    wanted = ["dequantize_per_tensor", "dequantize_per_channel", "get_attr"]
+    wanted = [FROM_TENSOR, FROM_CHANNELS, "get_attr"]
     for node in graph.graph.nodes:
         told: list[Any] = [arg for arg in node.args[:3] if isinstance(arg, torch.fx.Node)]
         if [_kind(arg) for arg in told] != wanted:
@@ -127,7 +130,7 @@ def _round_biases(graph: Any) -> None:
 
 
 def _kind(node: torch.fx.Node) -> str:
-    return node.op if node.op == "get_attr" else str(node.target).split(".")[-2]
+    return node.op if node.op == "get_attr" else str(node.target)
 
 
 def _tensor(graph: nn.Module, node: Any) -> Tensor:

@@ -16,6 +16,8 @@ from harkd.schema import STRICT_KEYS, validate
 
 NAME = "manifest.json"
 FORMAT = 1
+Precision = Literal["float", "int8"]
+Layout = Literal["1,1,time,channel", "1,channel,1,time"]
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,20 @@ class ModelFile:
     __pydantic_config__ = STRICT_KEYS
 
     file: str
-    format: Literal["tflite", "onnx"]
-    precision: Literal["float", "int8"]
+    format: str
+    precision: Precision
     bytes: int
     sha256: str
-    layout: Literal["1,1,time,channel", "1,channel,1,time"]
+    layout: Layout
     scale: tuple[float, ...] = ()
     zero_point: int = 0
     output_scale: float = 0.0
     output_zero_point: int = 0
+
+
+def described(file: str, format: str, precision: Precision, layout: Layout, content: bytes, **more: Any) -> ModelFile:
+    """What the manifest says of a file with this content."""
+    return ModelFile(file, format, precision, len(content), hashlib.sha256(content).hexdigest(), layout, **more)
 
 
 @dataclass(frozen=True)

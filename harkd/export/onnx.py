@@ -11,10 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harkd.export.deploy import Affine, Deployed
+from harkd.export.deploy import Deployed, affine
+from harkd.export.manifest import ModelFile, described
+from harkd.export.source import Source
 from harkd.export.tools import need, quiet
 
+FLOAT, INT8 = "model_fp32.onnx", "model_int8.onnx"
 OPSET = 18
+
+
+def models(source: Source) -> list[tuple[ModelFile, bytes]]:
+    """The float file and the int8 one; both take floats."""
+    whole = float_model(source.plain, source.channels, source.length)
+    content = int8_model(source.ranged, source.gain, source.calibration)
+    return [
+        (described(FLOAT, "onnx", "float", "1,channel,1,time", whole), whole),
+        (described(INT8, "onnx", "int8", "1,channel,1,time", content), content),
+    ]
 
 
 def float_model(net: Deployed, channels: int, length: int) -> bytes:
@@ -30,7 +43,7 @@ def int8_model(net: Deployed, gain: Tensor, windows: Tensor) -> bytes:
         windows: calibration windows x (window, channel, time) in the watch's units.
     """
     tool = need("onnxruntime.quantization")
-    ranged = Affine(1 / gain, torch.zeros_like(gain))
+    ranged = affine(1 / gain, torch.zeros_like(gain))
     model = _exported(nn.Sequential(ranged, net).eval(), windows[:1, :, None])
     first = need("onnx").load_from_string(model).graph.node[0].name
     with tempfile.TemporaryDirectory() as folder, quiet():

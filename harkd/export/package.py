@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -15,34 +14,29 @@ import torch
 from torch import Tensor
 
 from harkd.datasets import Cut, Scaler, Sees, Windows
-from harkd.errors import HarkdError, UsageError, unknown
-from harkd.evaluation import Evaluation
-from harkd.export import onnx, tflite, vectors, verify
+from harkd.errors import UsageError, unknown
+from harkd.evaluation import Evaluation, evaluate_probabilities
+from harkd.export import vectors, verify
+from harkd.export.arithmetic import OPERATORS
 from harkd.export.budget import TARGETS, Budget, arena, judge, macs
 from harkd.export.columns import per_sensor
 from harkd.export.decide import fit_threshold, softmax
 from harkd.export.deploy import Deployed, deploy
-from harkd.export.int8 import Quantised, calibration_index, gains, quantise
+from harkd.export.formats import FORMATS
+from harkd.export.int8 import calibration_index, gains
 from harkd.export.manifest import FORMAT, NAME, Channel, Manifest, ModelFile
 from harkd.export.report import markdown
 from harkd.export.runners import Floats, Runner, micro, open_runner
-from harkd.export.tools import need
+from harkd.export.source import Source
 from harkd.export.units import factor
 from harkd.export.verify import Check, Drop
 from harkd.files import write_atomically
 from harkd.player import Player
 from harkd.runs import environment, terms
 
-FORMATS = ("tflite", "onnx")
 PARITY_WINDOWS = 1000
 KEEP = 0.95
-FILES = {
-    ("tflite", "int8"): "model_int8.tflite",
-    ("tflite", "float"): "model_float.tflite",
-    ("onnx", "float"): "model_fp32.onnx",
-    ("onnx", "int8"): "model_int8.onnx",
-}
-OWNED = (*FILES.values(), NAME, vectors.NAME, "verification.json", "REPORT.md")
+OWNED = (*(file for format in FORMATS.values() for file in format.files), NAME, vectors.NAME, "verification.json", "REPORT.md")
 TOOLS = ("litert-torch", "ai-edge-litert", "torchao", "tflite-micro", "onnx", "onnxscript", "onnxruntime")
 
 
@@ -67,7 +61,7 @@ class Wanted:
         units: what the watch measures in, like "wrist_acc=m/s2 wrist_gyro=deg/s"; other sensors as in training.
     """
 
-    to: tuple[str, ...] = FORMATS
+    to: tuple[str, ...] = tuple(FORMATS)
     target: str = ""
     units: str = ""
 
@@ -159,13 +153,11 @@ class _Making:
         self.files: list[ModelFile] = []
         self.channels = channels_of(self.sees, parts.train, wanted.units)
         self.factors = torch.tensor([channel.factor for channel in self.channels], dtype=torch.float32)
-        self.sensors = [len(names) for names in self.sees.names]
         self.calibrated = calibration_index(parts.train.labels, len(parts.train.classes))
-        self.quantised: Quantised | None = None
-        self.calibration = self.seen(parts.train, self.calibrated)
-        self.gain = gains(self.calibration, self.sensors)
-        self.plain = deploy(self.net, self.factors)
-        self.ranged = trained_for_int8 or deploy(self.net, self.factors * self.gain)
+        calibration = self.seen(parts.train, self.calibrated)
+        gain = gains(calibration, [len(names) for names in self.sees.names])
+        ranged = trained_for_int8 or deploy(self.net, self.factors * gain)
+        self.source = Source(deploy(self.net, self.factors), ranged, gain, calibration)
 
     def seen(self, windows: Windows, index: Tensor | None = None) -> Tensor:
         """(window, channel, time) as the model takes them: in the watch's units."""
@@ -175,36 +167,12 @@ class _Making:
     def models(self, say: Callable[[str], None]) -> dict[str, bytes]:
         """The content of the model files by name; fills `files`."""
         contents: dict[str, bytes] = {}
-        channels, length = len(self.channels), self.sees.length
-        if "tflite" in self.wanted.to:
-            say("importing the converter, which takes a while")
-            need("litert_torch")
-            say("quantising and writing .tflite files")
-            self.quantised = quantise(self.ranged, self.gain, self.calibration)
-            content = tflite.int8_model(self.quantised)
-            (scale, zero), (output_scale, output_zero) = tflite.ends(content)
-            contents |= self._file(
-                "tflite",
-                "int8",
-                content,
-                scale=tuple((self.quantised.gain.double() * scale).tolist()),
-                zero_point=zero,
-                output_scale=output_scale,
-                output_zero_point=output_zero,
-            )
-            contents |= self._file("tflite", "float", tflite.float_model(self.plain, channels, length))
-        if "onnx" in self.wanted.to:
-            say("writing .onnx files")
-            contents |= self._file("onnx", "float", onnx.float_model(self.plain, channels, length))
-            contents |= self._file("onnx", "int8", onnx.int8_model(self.ranged, self.gain, self.calibration))
+        for key in (key for key in FORMATS if key in self.wanted.to):  # in whatever order they were asked for
+            say(f"writing {', '.join(FORMATS[key].files)}, which takes a while")
+            for model, content in FORMATS[key].models(self.source):
+                self.files.append(model)
+                contents[model.file] = content
         return contents
-
-    def _file(self, format: Any, precision: Any, content: bytes, **more: Any) -> dict[str, bytes]:
-        file = FILES[format, precision]
-        layout: Any = "1,1,time,channel" if format == "tflite" else "1,channel,1,time"
-        digest = hashlib.sha256(content).hexdigest()
-        self.files.append(ModelFile(file, format, precision, len(content), digest, layout, **more))
-        return {file: content}
 
     def manifest(self, name: str, net: str, runners: Mapping[str, Runner]) -> Manifest:
         train, card = self.parts.train, self.parts.train.card
@@ -226,7 +194,7 @@ class _Making:
             name=name,
             net=net,
             parameters=self.net.parameter_count,
-            macs=macs(self.plain, len(self.channels), self.sees.length),
+            macs=macs(self.source.plain, len(self.channels), self.sees.length),
             classes=train.classes,
             sensors=tuple(needed),
             preparation=card.prepare,
@@ -264,8 +232,7 @@ class _Making:
         some = np.unique(np.linspace(0, len(x) - 1, min(len(x), PARITY_WINDOWS)).round().astype(int))
         checks, found, ram, lists = [], {}, {}, {}
         for model in self.files:
-            read = tflite.operators if model.format == "tflite" else onnx.operators
-            lists[model.file] = read(contents[model.file])
+            lists[model.file] = FORMATS[model.format].operators(contents[model.file])
             if model.precision == "float":
                 checks.append(verify.parity(model.file, expected[some], runners[model.file](x[some])))
                 continue
@@ -277,20 +244,19 @@ class _Making:
             lost = verify.loss(part.labels.numpy(), part.subjects, expected, logits)
             before, after = self._score(part, expected), self._score(part, logits)
             checks.append(verify.drop(int8_file, lost, before, after))
-        if self.quantised is not None:
+        if "tflite" in self.wanted.to:
             model = manifest.file("int8", "tflite")
             content = contents[model.file]
-            ram[model.file] = arena(content)
-            inputs = x[some]
-            raw, fast = runners[model.file].raw(inputs), open_runner(folder, model, "fast").raw(inputs)
-            device = micro(folder / model.file, model, ram[model.file]).raw(inputs)
-            simulated = np.rint(self.quantised(torch.from_numpy(inputs)).numpy() / model.output_scale) + model.output_zero_point
-            checks += [
-                verify.runtimes("LiteRT's reference kernels", "TensorFlow Lite Micro", raw, device),
-                verify.runtimes("LiteRT's fast kernels", "the simulated int8 net", fast, simulated),
-                verify.size(model.file, content, manifest.parameters, self.plain.plain),
-            ]
-            if self.plain.plain:
+            needed = arena(content)
+            if needed is not None:
+                ram[model.file], inputs = needed, x[some]
+                litert, device = runners[model.file].raw(inputs), micro(folder / model.file, model, needed).raw(inputs)
+                checks.append(verify.runtimes("LiteRT's reference kernels", "TensorFlow Lite Micro", litert, device))
+                if set(lists[model.file]) <= OPERATORS:
+                    graph = self.source.quantised(torch.from_numpy(inputs)).numpy() / model.output_scale + model.output_zero_point
+                    checks.append(verify.runtimes("TensorFlow Lite Micro", "the quantised PyTorch graph", device, np.rint(graph)))
+            checks.append(verify.size(model.file, content, manifest.parameters, self.source.plain.plain))
+            if self.source.plain.plain:
                 checks.append(verify.operators(model.file, lists[model.file]))
         chosen = self.parts.train.subset(self.calibrated)
         checks.append(verify.calibration(chosen, [self.parts.val, self.parts.test]))
@@ -361,6 +327,3 @@ def _refuse_foreign(folder: Path) -> None:
     strange = [name for name in there if name not in OWNED and not name.startswith(".")]
     if strange:
         raise UsageError(f"{folder} holds other things than an export ({strange[0]}); give another folder with --out")
-
-
-__all__ = ["FILES", "FORMATS", "HarkdError", "Parts", "Verification", "Wanted", "export"]

@@ -119,14 +119,20 @@ def onnx(path: Path, model: ModelFile) -> Runner:
     return Runner(model, answer)
 
 
-def open_runner(folder: Path, model: ModelFile, kernels: Kernels = "reference") -> Runner:
+RUNNERS: dict[str, Callable[[Path, ModelFile], Runner]] = {"tflite": litert, "onnx": onnx}
+"""What runs the files of each format."""
+
+
+def open_runner(folder: Path, model: ModelFile) -> Runner:
     """The runner of a model file of an export folder.
 
     Raises:
         HarkdError: its runtime is not installed, or does not take the file.
     """
     path = folder / model.file
+    if model.format not in RUNNERS:
+        raise HarkdError(f"{path} has the format {model.format!r}, which harkd cannot run; it can run {', '.join(RUNNERS)}")
     try:
-        return litert(path, model, kernels) if model.format == "tflite" else onnx(path, model)
+        return RUNNERS[model.format](path, model)
     except (ValueError, RuntimeError) as problem:
         raise HarkdError(f"{path} cannot be run ({problem}): export again") from None

@@ -10,7 +10,28 @@ import torch
 
 from harkd.export.deploy import Deployed
 from harkd.export.int8 import Quantised, channels_last
+from harkd.export.manifest import ModelFile, described
+from harkd.export.source import Source
 from harkd.export.tools import need, quiet
+
+FLOAT, INT8 = "model_float.tflite", "model_int8.tflite"
+
+
+def models(source: Source) -> list[tuple[ModelFile, bytes]]:
+    """The int8 file and the float one."""
+    content = int8_model(source.quantised)
+    (scale, zero), (output_scale, output_zero) = ends(content)
+    ranges = {
+        "scale": tuple((source.gain.double() * scale).tolist()),
+        "zero_point": zero,
+        "output_scale": output_scale,
+        "output_zero_point": output_zero,
+    }
+    whole = float_model(source.plain, source.channels, source.length)
+    return [
+        (described(INT8, "tflite", "int8", "1,1,time,channel", content, **ranges), content),
+        (described(FLOAT, "tflite", "float", "1,1,time,channel", whole), whole),
+    ]
 
 
 def float_model(net: Deployed, channels: int, length: int) -> bytes:

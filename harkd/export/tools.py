@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 from harkd.errors import HarkdError
@@ -33,15 +34,24 @@ def need(module: str) -> ModuleType:
         HarkdError: it is not installed; names the extra.
     """
     tool = module.partition(".")[0]
-    if module in sys.modules:
-        return sys.modules[module]
+    if loaded := sys.modules.get(module):
+        return loaded
     try:
         with quiet():
             return import_module(module)
     except ModuleNotFoundError as problem:
         if problem.name is None or problem.name.partition(".")[0] != tool:
             raise
-        raise HarkdError(f"{tool} is not installed: pip install -c constraints.txt 'harkd[{EXTRAS[tool]}]'") from None
+        raise _missing(tool) from None
+
+
+def lacks(tool: str) -> HarkdError | None:
+    """The error that `need` would end with, without importing the tool."""
+    return None if find_spec(tool) else _missing(tool)
+
+
+def _missing(tool: str) -> HarkdError:
+    return HarkdError(f"{tool} is not installed: pip install -c constraints.txt 'harkd[{EXTRAS[tool]}]'")
 
 
 @contextmanager

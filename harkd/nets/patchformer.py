@@ -23,8 +23,9 @@ SIZES: dict[str, tuple[int, int, int]] = {"xs": (16, 2, 2), "s": (32, 2, 4), "m"
 
 def positions(width: int, tokens: int, device: torch.device) -> Tensor:
     """(tokens, width) sines and cosines (Vaswani et al., NeurIPS 2017): places in a window of any length, nothing to learn."""
-    rates = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(10_000.0) / width))
-    angles = torch.arange(tokens, device=device)[:, None] * rates
+    # Numbered in floating point: an exporter that quantises cannot take whole numbers.
+    rates = torch.exp(torch.arange(0, width, 2, dtype=torch.float32, device=device) * (-math.log(10_000.0) / width))
+    angles = torch.arange(tokens, dtype=torch.float32, device=device)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], 2).flatten(1)
 
 

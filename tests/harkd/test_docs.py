@@ -1,14 +1,17 @@
-"""Pages that are made from the code are those that the code makes now."""
+"""Generated pages are those that the code makes now, links lead somewhere, and the site is built without a warning."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -17,6 +20,7 @@ from harkd.datasets.card import CARDS
 from harkd.datasets.prepare import STEPS, parse
 
 DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), *(DOCS.parent / name for name in ("README.md", "CONTRIBUTING.md"))]
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +79,71 @@ def test_the_schema_knows_every_key_of_the_cards() -> None:
 
     for path in CARDS.glob("*.toml"):
         check(tomllib.loads(path.read_text(encoding="utf-8")), schema, path.stem)
+
+
+def links(page: Path) -> list[str]:
+    """The targets of links and pictures in a page that stand for files."""
+    text = re.sub(r"(?ms)^```.*?^```|`[^`\n]+`", "", page.read_text(encoding="utf-8"))
+    found = re.findall(r"\]\(<?([^)>\s]+)>?\)", text) + re.findall(r'(?:src|srcset)="([^"]+)"', text)
+    return [target for target in found if not re.match(r"[a-z]+:|#", target)]
+
+
+def heading_ids(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"(?m)^#+ (.+)$", text)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in links(page):
+        name, _, anchor = target.partition("#")
+        there = page.parent / name
+        assert there.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in heading_ids(there), f"{page.name} links to {target}"
+
+
+def test_every_page_can_be_found_from_the_first_one() -> None:
+    first = {(DOCS / target.partition("#")[0]).resolve() for target in links(DOCS / "index.md")}
+    assert {page.resolve() for page in DOCS.glob("*.md")} - first == {DOCS / "index.md"}
+
+
+def test_pictures_are_small_enough_to_load_on_a_phone() -> None:
+    pictures = list((DOCS / "images").iterdir())
+    assert {picture.name for picture in pictures} == {"architecture.svg", "report.png", "report-dark.png"}
+    for picture in pictures:
+        assert picture.stat().st_size < 200_000, picture.name
+
+
+def test_the_drawing_needs_nothing_from_elsewhere_and_follows_the_scheme() -> None:
+    text = (DOCS / "images" / "architecture.svg").read_text(encoding="utf-8")
+    assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+    assert "prefers-color-scheme: dark" in text
+    assert not re.findall(r"href|@import|url\((?!#)|<script", text)
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    """With nitpicks, and in a process of its own: Sphinx's warnings are errors here, Python's in its themes are not ours."""
+    pytest.importorskip("sphinx")
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-n",
+        "-q",
+        "-b",
+        "html",
+        "-c",
+        "docs",
+        ".",
+        tmp_path / "html",
+    ]
+    done = subprocess.run([*command, "-d", tmp_path / "trees"], cwd=DOCS.parent, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for page in DOCS.glob("*.md"):
+        assert (tmp_path / "html" / "docs" / f"{page.stem}.html").is_file(), page.name
+    assert "docs/index.html" in (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
+    assert 'href="architecture.html"' in (tmp_path / "html" / "docs" / "index.html").read_text(encoding="utf-8")
