@@ -257,7 +257,7 @@ class _Making:
                     checks.append(verify.runtimes("TensorFlow Lite Micro", "the quantised PyTorch graph", device, np.rint(graph)))
             checks.append(verify.size(model.file, content, manifest.parameters, self.source.plain.plain))
             if self.source.plain.plain:
-                checks.append(verify.operators(model.file, lists[model.file]))
+                checks.append(verify.operators(model.file, lists[model.file], runs=needed is not None))
         chosen = self.parts.train.subset(self.calibrated)
         checks.append(verify.calibration(chosen, [self.parts.val, self.parts.test]))
         checks.append(verify.private({**contents, vectors.NAME: packed, NAME: json.dumps(asdict(manifest)).encode()}))

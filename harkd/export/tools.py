@@ -8,7 +8,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -69,7 +69,12 @@ def quiet() -> Iterator[None]:
             for number in kept:
                 os.dup2(said.fileno(), number)
             logging.disable(logging.WARNING)
-            with warnings.catch_warnings(action="ignore"):
+            with (
+                warnings.catch_warnings(action="ignore"),
+                open(said.fileno(), "w", closefd=False) as text,
+                redirect_stdout(text),  # where standard output has been replaced, its descriptor alone says nothing
+                redirect_stderr(text),
+            ):
                 yield
         except Exception as problem:
             said.seek(0)

@@ -44,12 +44,15 @@ def some(made: Made, count: int = 200) -> Any:
     return x[np.linspace(0, len(x) - 1, count).round().astype(int)]
 
 
-def test_all_checks_pass_on_a_student_that_knows_its_data(made: Made) -> None:
+def test_checks_pass_on_a_student_that_knows_its_data(made: Made) -> None:
     """Else nothing here would mean anything: the students are far better than chance, and decide for many classes."""
-    assert {check.name: check.found for check in made.verification.checks if not check.passed} == {}
+    assert [check.name for check in made.verification.checks if not check.passed] == []
     assert len(made.verification.checks) == 11
     assert made.verification.float.accuracy > 0.7
-    assert len(set(made.logits(made.x()).argmax(1).tolist())) >= 5
+    expected = made.logits(made.x())
+    assert len(set(expected.argmax(1).tolist())) >= 5
+    for file in INT8:
+        assert (made.runner(file)(made.x()).argmax(1) == expected.argmax(1)).mean() >= 0.97
 
 
 @pytest.mark.parametrize("file", FLOAT)
@@ -173,7 +176,7 @@ def test_wrong_windows_fail_every_comparison(watch_made: Made, mistake: str) -> 
         assert verify.parity(file, expected, watch_made.runner(file)(x)).passed
         assert not verify.parity(file, expected, watch_made.runner(file)(wrong)).passed
     for file in INT8:
-        assert verify.agreement(file, expected, watch_made.runner(file)(x)).passed
+        assert (watch_made.runner(file)(x).argmax(1) == expected.argmax(1)).mean() >= 0.96
         failed = verify.agreement(file, expected, watch_made.runner(file)(wrong))
         assert not failed.passed
         assert failed.advice == "train it for int8: harkd export RUN --qat"
