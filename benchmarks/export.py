@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from harkd.export.manifest import Manifest
-from harkd.export.package import Verification, Wanted
+from harkd.export.package import Wanted
 from harkd.export.runners import Floats, Runner, open_runner
+from harkd.export.verification import Verification
 from harkd.export.verify import AGREEMENT, DROP, OVERHEAD, PARITY, STEPS, agreement, parity
 from harkd.exporting import export_run
 from harkd.files import write_atomically
@@ -82,8 +83,8 @@ def row(run: Run, found: Verification) -> str:
         of("as good as"),
         of("reference kernels").partition(",")[0],
         of("quantised PyTorch graph").partition(",")[0],
-        f"{found.files['model_int8.tflite']['bytes']:,}",
-        f"{found.files['model_int8.tflite']['bytes'] - result['parameters']:,}",
+        f"{found.files['model_int8.tflite'].bytes:,}",
+        f"{found.files['model_int8.tflite'].bytes - result['parameters']:,}",
         f"{found.ram['model_int8.tflite']:,}",
     ]
     return f"| {' | '.join(columns)} |"

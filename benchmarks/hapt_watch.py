@@ -23,8 +23,9 @@ from torch import Tensor
 from harkd.datasets import Windows
 from harkd.evaluation import Evaluation, evaluate_probabilities, pseudonyms
 from harkd.export.manifest import Manifest
-from harkd.export.package import Verification, Wanted
+from harkd.export.package import Wanted
 from harkd.export.runners import open_runner
+from harkd.export.verification import Verification
 from harkd.export.verify import loss
 from harkd.exporting import export_run
 from harkd.files import write_atomically
@@ -110,7 +111,7 @@ def on_the_watch(study: Study) -> list[str]:
             torch.cat(before).numpy(),
             torch.cat(after).numpy(),
         )
-        sizes += [check.files["model_int8.tflite"]["bytes"] for _, check in found]
+        sizes += [check.files["model_int8.tflite"].bytes for _, check in found]
         arenas += [check.ram["model_int8.tflite"] for _, check in found]
         failed = [c.name for _, check in found for c in check.checks if not c.passed]
         drops.append(floats.macro_f1 - int8.macro_f1)

@@ -18,8 +18,9 @@ from harkd.export.deploy import Deployed
 from harkd.export.formats import missing
 from harkd.export.int8 import calibration_index, gains
 from harkd.export.manifest import Manifest
-from harkd.export.package import Parts, Verification, Wanted, channels_of, export
+from harkd.export.package import Parts, Wanted, channels_of, export
 from harkd.export.qat import SimulatedInt8
+from harkd.export.verification import Verification
 from harkd.files import write_atomically
 from harkd.methods import Plan, method
 from harkd.optimiser import Optimiser

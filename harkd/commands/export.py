@@ -14,7 +14,7 @@ from harkd.commands.table import print_json, print_table
 
 if TYPE_CHECKING:
     from harkd.export.manifest import Manifest
-    from harkd.export.package import Verification
+    from harkd.export.verification import Verification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def show(folder: Path, manifest: Manifest, verification: Verification) -> None:
     rows = []
     for file, found in verification.files.items():
         arena = verification.ram.get(file)
-        rows.append({"file": file, "bytes": found["bytes"], "arena": f"{arena:,}" if arena else "-"})
+        rows.append({"file": file, "bytes": found.bytes, "arena": f"{arena:,}" if arena else "-"})
     print_table(rows)
     print()
     print_table([{"check": c.name, "found": c.found, "": "passed" if c.passed else "FAILED"} for c in verification.checks])

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harkd.export.deploy import Deployed
 from harkd.export.tools import need
+from harkd.export.verification import Budget
 
 KIB = 1024
 _GRAIN = 16  # TensorFlow Lite Micro aligns to this
@@ -47,17 +48,6 @@ TARGETS: dict[str, Target] = {
     "mcu-m": Target("mcu-m", "microcontroller with some room", 256 * KIB, 64 * KIB),
     "wear-os": Target("wear-os", "watch with Wear OS", 500 * KIB, None),
 }
-
-
-@dataclass(frozen=True)
-class Budget:
-    """One target's verdict on a model. `why` says what does not fit."""
-
-    target: str
-    flash: int
-    ram: int | None
-    fits: bool
-    why: str
 
 
 def judge(target: Target, size: int, arena: int | None) -> Budget:

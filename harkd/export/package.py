@@ -18,7 +18,7 @@ from harkd.errors import UsageError, unknown
 from harkd.evaluation import Evaluation, evaluate_probabilities
 from harkd.export import vectors, verify
 from harkd.export.arithmetic import OPERATORS
-from harkd.export.budget import TARGETS, Budget, arena, judge, macs
+from harkd.export.budget import TARGETS, arena, judge, macs
 from harkd.export.columns import per_sensor
 from harkd.export.decide import fit_threshold, softmax
 from harkd.export.deploy import Deployed, deploy
@@ -29,14 +29,15 @@ from harkd.export.report import markdown
 from harkd.export.runners import Floats, Runner, micro, open_runner
 from harkd.export.source import Source
 from harkd.export.units import factor
-from harkd.export.verify import Check, Drop
+from harkd.export.verification import NAME as VERIFICATION
+from harkd.export.verification import Budget, Check, Verification, Written
 from harkd.files import write_atomically
 from harkd.player import Player
 from harkd.runs import environment, terms
 
 PARITY_WINDOWS = 1000
 KEEP = 0.95
-OWNED = (*(file for format in FORMATS.values() for file in format.files), NAME, vectors.NAME, "verification.json", "REPORT.md")
+OWNED = (*(file for format in FORMATS.values() for file in format.files), NAME, vectors.NAME, VERIFICATION, "REPORT.md")
 TOOLS = ("litert-torch", "ai-edge-litert", "torchao", "tflite-micro", "onnx", "onnxscript", "onnxruntime")
 
 
@@ -73,30 +74,6 @@ class Wanted:
             raise UsageError(f"no format is asked for; choose from {', '.join(FORMATS)}")
         if self.target and self.target not in TARGETS:
             raise unknown("target", self.target, TARGETS)
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What an export was found to be, as `verification.json` has it. `float` and `int8` are evaluations on test windows."""
-
-    harkd: str
-    target: str
-    qat: bool
-    checks: tuple[Check, ...]
-    files: Mapping[str, Mapping[str, Any]]
-    ram: Mapping[str, int]
-    operators: Mapping[str, tuple[str, ...]]
-    macs: int
-    parameters: int
-    budgets: tuple[Budget, ...]
-    scored: str
-    float: Evaluation | None
-    int8: Evaluation | None
-    drop: Drop | None
-
-    @property
-    def passed(self) -> bool:
-        return all(check.passed for check in self.checks)
 
 
 def export(
@@ -138,7 +115,7 @@ def export(
     packed = vectors.packed(windows, recorded, {file: runner.raw(windows) for file, runner in runners.items()})
     verification = made.verified(folder, contents, runners, manifest, packed)
     write_atomically(folder / vectors.NAME, packed)
-    write_atomically(folder / "verification.json", json.dumps(asdict(verification), indent=1, allow_nan=False).encode() + b"\n")
+    write_atomically(folder / VERIFICATION, json.dumps(asdict(verification), indent=1, allow_nan=False).encode() + b"\n")
     write_atomically(folder / "REPORT.md", markdown(manifest, verification).encode())
     manifest.write(folder)  # last: a folder with a manifest is whole
     return manifest, verification
@@ -270,7 +247,7 @@ class _Making:
             target=self.wanted.target,
             qat=self.qat,
             checks=tuple(checks),
-            files={model.file: {"bytes": model.bytes, "kind": f"{model.precision} {model.format}"} for model in self.files},
+            files={model.file: Written(model.bytes, f"{model.precision} {model.format}") for model in self.files},
             ram=ram,
             operators=lists,
             macs=manifest.macs,

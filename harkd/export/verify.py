@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from harkd.datasets import Windows
 from harkd.evaluation import Evaluation
 from harkd.export.budget import KIB
 from harkd.export.runners import Floats
+from harkd.export.verification import Check, Drop
 
 PARITY = 1e-4
 """Largest difference of a logit between a float file and PyTorch."""
@@ -58,21 +58,6 @@ _OURS = ("", "root", "harkd", "window", "logits")  # names in model files that t
 _PATH = re.compile(
     rb"https?://[!-~]+|(/(?:home|root|Users|usr|tmp|opt|var|mnt|work|private)/[\w.-]+|[A-Za-z]:\\{1,2}Users)",
 )
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check. `advice` is empty where it passed."""
-
-    name: str
-    bound: str
-    found: str
-    passed: bool
-    advice: str = ""
-
-    def told(self) -> Check:
-        """The check as reports have it: advice only where it failed."""
-        return replace(self, advice="") if self.passed else self
 
 
 def parity(file: str, expected: Floats, found: Floats) -> Check:
@@ -115,15 +100,6 @@ def runtimes(one: str, other: str, left: NDArray[Any], right: NDArray[Any]) -> C
         worst <= STEPS and not differ,
         "one runtime calculates differently: do not trust accuracies measured with the other",
     ).told()
-
-
-@dataclass(frozen=True)
-class Drop:
-    """Macro F1 of the float net minus that of the int8 file, with a 95 % interval over subjects (None: fewer than two)."""
-
-    macro_f1: float
-    low: float | None
-    high: float | None
 
 
 def loss(truth: NDArray[np.int64], subjects: NDArray[np.str_], before: Floats, after: Floats) -> Drop:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harkd.evaluation import Evaluation
+from harkd.export.verification import Budget, Verification
 from harkd.report import figures
-from harkd.report.record import Budget, Trained, Verification
+from harkd.report.record import Trained
 from harkd.report.study import Group, Study
 from harkd.report.tree import Block, Facts, Figure, Mark, Panel, Sheet, Table, Text
 from harkd.report.words import NO_BREAK, NONE, count, kilobytes, listed, many, percent, points, share, subject
@@ -34,7 +35,7 @@ class Exported:
     @property
     def scores(self) -> tuple[Evaluation, Evaluation] | None:
         """Of the float model and of the int8 file."""
-        floating, int8 = self.found.floating, self.found.int8
+        floating, int8 = self.found.float, self.found.int8
         return None if floating is None or int8 is None else (floating, int8)
 
     @property

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
-
-from pydantic import Field, NonNegativeInt, PositiveInt
+from typing import Any
 
 from harkd.errors import HarkdError, UsageError
 from harkd.evaluation import Evaluation
+from harkd.export.verification import Verification
 from harkd.report.tree import Role
 from harkd.runs import Run
 from harkd.schema import validate
@@ -77,93 +76,6 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Check:
-    """One bound that the exported files were held against."""
-
-    name: str
-    bound: str
-    found: str
-    passed: bool
-    advice: str = ""
-
-
-@dataclass(frozen=True)
-class File:
-    """An exported file."""
-
-    bytes: PositiveInt
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Whether the files fit a target; its memories in bytes, None for one without a bound."""
-
-    target: str
-    flash: PositiveInt
-    ram: PositiveInt | None
-    fits: bool
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Drop:
-    """Float minus int8, with the bounds of a 95 % interval by a paired bootstrap over subjects; a single one has none."""
-
-    macro_f1: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What `export/verification.json` of a run says: the exported files, measured.
-
-    Attributes:
-        ram: bytes of the arena of TensorFlow Lite Micro, by file.
-        macs: multiply-accumulates for one window.
-        floating, int8: the scores of both models on the test windows; None without test subjects. The file says "float".
-    """
-
-    checks: tuple[Check, ...]
-    files: dict[str, File]
-    macs: NonNegativeInt
-    parameters: NonNegativeInt
-    floating: Annotated[Evaluation | None, Field(alias="float")]
-    int8: Evaluation | None
-    drop: Drop | None
-    target: str = ""
-    qat: bool = False
-    ram: dict[str, NonNegativeInt] = field(default_factory=dict)
-    budgets: tuple[Budget, ...] = ()
-
-    @classmethod
-    def read(cls, run: Run, test: Evaluation) -> Verification | None:
-        """What was exported of a run whose scores are `test`; None if nothing was.
-
-        Raises:
-            HarkdError: the file is damaged, or is about other windows.
-        """
-        path = run.folder / EXPORTED
-        if not path.exists():
-            return None
-        found = validate(cls, run.read_json(EXPORTED), str(path))
-        again = "export the run again"
-        if missing := sorted(found.ram.keys() - found.files.keys()):
-            raise HarkdError(f"{path} is damaged (ram: {missing[0]!r} is not among its files): {again}")
-        for name, scores in (("float", found.floating), ("int8", found.int8)):
-            if scores is not None:
-                _check_shape(scores, f"{path} is damaged ({name}", again)
-                if _windows(scores) != _windows(test):
-                    raise HarkdError(
-                        f"{path}: {name} has other classes or test windows than {run.folder / 'result.json'}: {again}"
-                    )
-        if (found.floating is None) != (found.int8 is None):
-            raise HarkdError(f"{path} is damaged (it needs the scores of both float and int8, or of neither): {again}")
-        return found
-
-
-@dataclass(frozen=True)
 class Epoch:
     """One record of a run's history: mean loss terms, and scores of the trained player on validation windows."""
 
@@ -204,11 +116,34 @@ class Trained:
         if test is None:
             raise UsageError(f"{run.folder}: its split {result.split.name!r} has no test subjects, so there is nothing to report")
         _check_shape(test, f"{path} is damaged (test", "repeat the run")
-        exported = Verification.read(run, test)
+        found = exported(run, test)
         try:
-            return cls(str(run.folder), result, test, tuple(_epoch(record) for record in run.history()), exported)
+            return cls(str(run.folder), result, test, tuple(_epoch(record) for record in run.history()), found)
         except (OSError, ValueError, AttributeError, TypeError, KeyError) as problem:
             raise HarkdError(f"{run.folder / 'history.jsonl'} is damaged ({problem}): repeat the run") from None
+
+
+def exported(run: Run, test: Evaluation) -> Verification | None:
+    """What was exported of a run whose scores are `test`; None if nothing was.
+
+    Raises:
+        HarkdError: the file is damaged, or is about other windows.
+    """
+    path = run.folder / EXPORTED
+    if not path.exists():
+        return None
+    found = validate(Verification, run.read_json(EXPORTED), str(path))
+    again = "export the run again"
+    if missing := sorted(found.ram.keys() - found.files.keys()):
+        raise HarkdError(f"{path} is damaged (ram: {missing[0]!r} is not among its files): {again}")
+    for name, scores in (("float", found.float), ("int8", found.int8)):
+        if scores is not None:
+            _check_shape(scores, f"{path} is damaged ({name}", again)
+            if _windows(scores) != _windows(test):
+                raise HarkdError(f"{path}: {name} has other classes or test windows than {run.folder / 'result.json'}: {again}")
+    if (found.float is None) != (found.int8 is None):
+        raise HarkdError(f"{path} is damaged (it needs the scores of both float and int8, or of neither): {again}")
+    return found
 
 
 def _check_shape(scores: Evaluation, where: str, remedy: str) -> None:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from harkd.datasets import Cut, Windows
 from harkd.export.formats import missing
 from harkd.export.manifest import Manifest, ModelFile
-from harkd.export.package import Parts, Verification, Wanted, export
+from harkd.export.package import Parts, Wanted, export
 from harkd.export.runners import Runner, litert, onnx
+from harkd.export.verification import Verification
 from harkd.nets import Net
 from harkd.options import Data, Machine, Train
 from harkd.player import Player

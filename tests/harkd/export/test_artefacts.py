@@ -24,6 +24,7 @@ from harkd.export.int8 import calibration_index, gains, quantise
 from harkd.export.package import Wanted, export
 from harkd.export.runners import litert, micro
 from harkd.export.runners import onnx as onnx_runner
+from harkd.export.verification import Drop
 
 Made = Any
 INT8, FLOAT = ("model_int8.tflite", "model_int8.onnx"), ("model_float.tflite", "model_fp32.onnx")
@@ -241,7 +242,7 @@ def test_a_path_planted_in_a_real_file_fails(watch_made: Made) -> None:
 def test_equal_answers_lose_nothing_in_any_resample(watch_made: Made) -> None:
     test = watch_made.parts.test
     logits = watch_made.logits(watch_made.x())
-    assert verify.loss(test.labels.numpy(), test.subjects, logits, logits) == verify.Drop(0.0, 0.0, 0.0)
+    assert verify.loss(test.labels.numpy(), test.subjects, logits, logits) == Drop(0.0, 0.0, 0.0)
 
 
 def test_the_class_that_lost_most_is_named(watch_made: Made) -> None:
@@ -259,9 +260,9 @@ def test_the_class_that_lost_most_is_named(watch_made: Made) -> None:
     assert not failed.passed
     assert failed.advice.startswith(f"class {test.classes[best]!r} loses most: F1 ")
     assert "to 0.0%" in failed.advice
-    assert verify.drop("m", verify.Drop(0.0101, None, None), *scores).found == "+1.01 points"
-    assert not verify.drop("m", verify.Drop(0.0101, None, None), *scores).passed
-    assert verify.drop("m", verify.Drop(0.0099, None, None), *scores).passed
+    assert verify.drop("m", Drop(0.0101, None, None), *scores).found == "+1.01 points"
+    assert not verify.drop("m", Drop(0.0101, None, None), *scores).passed
+    assert verify.drop("m", Drop(0.0099, None, None), *scores).passed
 
 
 def test_weights_of_three_bits_are_refused(watch_made: Made, tmp_path: Path) -> None:

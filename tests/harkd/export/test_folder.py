@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from harkd.export import verify
 from harkd.export.decide import softmax
 from harkd.export.manifest import Manifest
 from harkd.export.report import markdown
+from harkd.export.verification import Check
 from harkd.report import Study, build, to_markdown
 
 Made = Any
@@ -57,7 +57,7 @@ def test_the_report_says_what_was_found(made: Made) -> None:
 
 
 def test_a_report_of_a_failure_says_what_to_try(watch_made: Made) -> None:
-    failed = verify.Check("the name", "the bound", "what was found", passed=False, advice="this or that")
+    failed = Check("the name", "the bound", "what was found", passed=False, advice="this or that")
     passed = tuple(check for check in watch_made.verification.checks if check.passed)
     broken = replace(watch_made.verification, checks=(*passed, failed))
     text = markdown(watch_made.manifest, broken)

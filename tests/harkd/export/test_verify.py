@@ -15,12 +15,12 @@ def test_checks_fail_one_step_beyond_their_bound() -> None:
     worse[7, 1] = 1.01e-4
     assert verify.parity("m", zeros, zeros + np.float32(0.99e-4)).passed
     assert not verify.parity("m", zeros, worse).passed
-    for wrong, tflite, onnx in ((2, True, True), (3, False, True), (4, False, False)):
-        turned = zeros.copy()
-        turned[:wrong] = np.roll(turned[:wrong], 1, 1)
-        assert verify.agreement("m.tflite", zeros, turned).passed == tflite
-        assert verify.agreement("m.onnx", zeros, turned).passed == onnx
-        assert verify.agreement("m.onnx", zeros, turned).found == f"{100 - wrong}.00% of 100"
+    turned = zeros.copy()
+    turned[:3] = np.roll(turned[:3], 1, 1)
+    assert verify.agreement("m", zeros, turned).passed
+    turned[3] = np.roll(turned[3], 1)
+    assert verify.agreement("m", zeros, turned).found == "96.00% of 100"
+    assert not verify.agreement("m", zeros, turned).passed
     steps = np.array([[5, -3], [2, 9]], np.int8)
     assert verify.runtimes("a", "b", steps, steps + 1).passed
     assert not verify.runtimes("a", "b", steps, steps + np.array([2, 0], np.int8)).passed
