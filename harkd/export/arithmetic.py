@@ -40,8 +40,8 @@ def multiplier(scale: float) -> tuple[int, int]:
 def rescaled(sums: Tensor, m: Tensor, shift: Tensor) -> Tensor:
     """Whole numbers times m / 2**31 * 2**shift, rounded twice as devices do; int64 in and out.
 
-    >>> rescaled(torch.tensor([3, -3]), torch.tensor([1 << 30]), torch.tensor([0]))  # 1.5 and -1.5
-    tensor([2, -1])
+    >>> rescaled(torch.tensor([3, -3]), torch.tensor([1 << 30]), torch.tensor([0])).tolist()  # 1.5 and -1.5
+    [2, -1]
     """
     left, right = shift.clamp_min(0), (-shift).clamp_min(0)
     product = (sums << left) * m

@@ -269,8 +269,12 @@ def test_too_few_lines_and_thresholds_that_are_none(typed: Callable[..., Any], e
 
 
 def started(folder: Path, **more: Any) -> subprocess.Popen[bytes]:
+    def hears_ctrl_c() -> None:  # what a shell starts in the background does not, nor do its children
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-m", "harkd", "stream", str(folder)], stdin=pipe, stdout=pipe, stderr=pipe, **more)
+    command = [sys.executable, "-m", "harkd", "stream", str(folder)]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, preexec_fn=hears_ctrl_c, **more)
 
 
 def test_a_live_stream_answers_at_once_and_ctrl_c_ends_it(export: Make, tmp_path: Path) -> None:
