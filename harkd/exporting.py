@@ -115,4 +115,5 @@ def _train(
         watcher=session.display,
     )
     session.display.done()
-    simulated.cpu()
+    for net in (simulated, player.net):  # both were moved to where they were trained
+        net.cpu()

@@ -18,7 +18,7 @@ from harkd.errors import UsageError, unknown
 from harkd.evaluation import Evaluation, evaluate_probabilities
 from harkd.export import vectors, verify
 from harkd.export.arithmetic import OPERATORS
-from harkd.export.budget import TARGETS, arena, judge, macs
+from harkd.export.budget import KIB, TARGETS, arena, judge, macs
 from harkd.export.columns import per_sensor
 from harkd.export.decide import fit_threshold, softmax
 from harkd.export.deploy import Deployed, deploy
@@ -32,7 +32,7 @@ from harkd.export.units import factor
 from harkd.export.verification import NAME as VERIFICATION
 from harkd.export.verification import Budget, Check, Verification, Written
 from harkd.files import write_atomically
-from harkd.player import Player
+from harkd.player import Player, predict
 from harkd.runs import environment, terms
 
 PARITY_WINDOWS = 1000
@@ -125,7 +125,7 @@ class _Making:
     """An export in the making: what its steps share."""
 
     def __init__(self, player: Player, parts: Parts, wanted: Wanted, trained_for_int8: Deployed | None) -> None:
-        self.net, self.sees, self.parts, self.wanted = player.net, player.sees, parts, wanted
+        self.player, self.net, self.sees, self.parts, self.wanted = player, player.net, player.sees, parts, wanted
         self.qat = trained_for_int8 is not None
         self.files: list[ModelFile] = []
         self.channels = channels_of(self.sees, parts.train, wanted.units)
@@ -203,9 +203,7 @@ class _Making:
         self, folder: Path, contents: Mapping[str, bytes], runners: Mapping[str, Runner], manifest: Manifest, packed: bytes
     ) -> Verification:
         part, scored = next((w, n) for n in ("test", "val", "train") if len(w := getattr(self.parts, n)))
-        x, whole = self.seen(part).numpy(), torch.arange(len(part))
-        with torch.no_grad():
-            expected = torch.cat([self.net(chunk).logits for chunk in self.sees(part.gather(whole)).split(256)]).numpy()
+        x, expected = self.seen(part).numpy(), predict(self.player, part).numpy()
         some = np.unique(np.linspace(0, len(x) - 1, min(len(x), PARITY_WINDOWS)).round().astype(int))
         checks, found, ram, lists = [], {}, {}, {}
         for model in self.files:
@@ -264,10 +262,10 @@ class _Making:
 
 
 def _kept(budget: Budget, file: str) -> Check:
-    ram = "" if budget.ram is None else f", {budget.ram // 1024} KiB of memory"
+    ram = "" if budget.ram is None else f", {budget.ram // KIB} KiB of memory"
     return Check(
         f"{file} fits {budget.target}",
-        f"{budget.flash // 1024} KiB of flash{ram}",
+        f"{budget.flash // KIB} KiB of flash{ram}",
         budget.why or "it does",
         budget.fits,
         "" if budget.fits else "take a smaller net, or one that sees a lower rate, like dscnn-xs or wrist_acc@25Hz",

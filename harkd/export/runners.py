@@ -80,7 +80,11 @@ def micro(path: Path, model: ModelFile, arena: int) -> Runner:
     Raises:
         MemoryError: they do not suffice.
     """
-    interpreter = micro_interpreter(path.read_bytes(), arena)
+    tool = need("tflite_micro")
+    try:
+        interpreter = tool.runtime.Interpreter.from_file(str(path), arena_size=arena)
+    except RuntimeError as problem:
+        raise MemoryError(f"an arena of {arena} bytes does not suffice ({problem})") from None
 
     def answer(window: NDArray[Any]) -> NDArray[Any]:
         interpreter.set_input(window, 0)
@@ -89,19 +93,6 @@ def micro(path: Path, model: ModelFile, arena: int) -> Runner:
         return found
 
     return Runner(model, answer)
-
-
-def micro_interpreter(content: bytes, arena: int) -> Any:
-    """TensorFlow Lite Micro's interpreter of a .tflite file's content.
-
-    Raises:
-        MemoryError: the arena is too small.
-    """
-    tool = need("tflite_micro")
-    try:
-        return tool.runtime.Interpreter.from_bytes(content, arena_size=arena)
-    except RuntimeError as problem:
-        raise MemoryError(f"an arena of {arena} bytes does not suffice ({problem})") from None
 
 
 def onnx(path: Path, model: ModelFile) -> Runner:
