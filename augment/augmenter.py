@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from harkd.augment import keys
+from harkd.augment.draws import Draws
+from harkd.augment.flow import Executor, Flow
+from harkd.augment.learning import Evidence, Learner, Memory
+from harkd.augment.spec import Spec
 from harkd.augment.text import to_text
-from harkd.augment.transform import Compose, Draws, OneOf, Params, Spec, Transform, always, leaves, nodes, pick
+from harkd.augment.transform import Branching, Compose, Mixing, Transform, always, leaves, nodes
 from harkd.datasets import Card, Signals, Windows
 from harkd.errors import UsageError
 
@@ -46,20 +50,29 @@ class Augmenter:
     Attributes:
         text: the canonical text of the strategy.
         hash: of the strategy but for its p: with another p, other windows are changed, and those in the same way.
+        memory: what the strategy has learnt, if it learns.
+        left_out: why ops of a pool were left out that can do nothing with these windows.
 
     Raises:
-        UsageError: a mixing strategy meets dense labels, or a spec whose pool holds other windows.
+        UsageError: an op can do nothing with these windows; a mixing strategy meets dense labels, or a spec whose pool holds
+            other windows.
     """
 
     def __init__(self, strategy: Transform, windows: Windows, spec: Spec | None = None, seed: int = 0) -> None:
-        self.strategy = strategy if isinstance(strategy, Compose) else Compose((strategy,))
         self.windows = windows
         self.spec = spec or Spec.of(windows)
+        self.left_out: list[str] = []
+        self.strategy = Compose((self._fitting(strategy),))
         self.seed = seed
         self.text = to_text(self.strategy)
-        self._nodes = list(nodes(self.strategy))
-        self.hash = keys.text_bits(f"{to_text(always(self.strategy))} {[op.VERSION for op in self._nodes]}")
+        learners = {n: op for n, op in enumerate(nodes(self.strategy)) if isinstance(op, Learner)}
+        self.memory = Memory(learners, len(windows), _classes(windows), windows.device)
+        self._executor = Executor(self.strategy, self.spec, windows.device, self.memory.__getitem__)
+        pools = [op for node in self._executor.nodes if isinstance(node, Branching) and node.FLAT for op in node.branches]
+        versions = [op.VERSION for op in (*self._executor.nodes, *pools)]
+        self.hash = keys.text_bits(f"{to_text(always(self.strategy))} {versions}")
         self.mixes = any(op.MIXES for op in self.strategy.ops)
+        self.softens = any(isinstance(op, Mixing) and op.softens for op in self.strategy.ops)
         dense = [name for name, target in windows.targets.items() if target.kind == "dense"]
         if self.mixes and dense:
             raise UsageError(
@@ -71,19 +84,14 @@ class Augmenter:
                 f"{self.text} takes partners from the {len(pool.windows)} windows of its pool, but is bound to {len(windows)} "
                 "others; bind it to the windows that its spec was made of"
             )
-        # The first word of every op decides whether it is applied: changing p then moves no other number.
-        counts = [1 + op.slots(self.spec) for op in self._nodes]
-        self._ends = torch.tensor([0, *counts]).cumsum(0).tolist()
-        device = windows.device
-        self._node_of_slot = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts, dtype=torch.int64)).to(
-            device
-        )
-        steps = [torch.arange(1, count + 1) for count in counts] or [torch.zeros(0, dtype=torch.int64)]
-        self._steps = (torch.cat(steps) * keys.signed(keys.GOLDEN)).to(device)
 
     def __call__(self, index: Tensor, draw: Tensor) -> Batch:
         """The windows at `index` (batch,), each as its draw number `draw` (batch,) makes it."""
-        x, targets, present = self._run(len(self.strategy.ops), index, draw)
+        return self.after(len(self.strategy.ops), index, draw)
+
+    def after(self, ops: int, index: Tensor, draw: Tensor) -> Batch:
+        """The windows after the first ops of the strategy, which draw what they draw in the whole of it."""
+        x, targets, present = self._run(ops, index, draw)
         return Batch(x, targets, index, self.windows.ids[index], draw, present)
 
     def clean(self, index: Tensor, draw: Tensor) -> Batch:
@@ -92,9 +100,65 @@ class Augmenter:
         return Batch(x, targets, index, self.windows.ids[index], draw, self._present(index))
 
     def draw_words(self, ids: Tensor, draw: Tensor) -> Tensor:
-        """(batch, slots of all ops) random words, in one call."""
-        per_op = keys.window_keys(self.seed, self.hash, len(self._nodes), ids, draw)
-        return keys.mix(per_op[:, self._node_of_slot] + self._steps)
+        """(batch, slots of all ops that every window meets) random words, in one call."""
+        return self._executor.words(self._keys(ids, draw))
+
+    def _keys(self, ids: Tensor, draw: Tensor) -> Tensor:
+        # What a strategy has learnt is part of what a window becomes.
+        strategy = keys.stream(self.hash, self.memory.version) if self.learns else self.hash
+        return keys.window_keys(self.seed, strategy, len(self._executor.nodes), ids, draw)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the strategy changes with what happens in training."""
+        return bool(self.memory.learners)
+
+    @torch.no_grad()
+    def learn(self, evidence: Evidence) -> None:
+        """Tell the strategy what came of a batch; windows drawn from now on are others."""
+        node_keys = self._keys(self.windows.ids[evidence.index], evidence.draw)
+        for position, learner in self.memory.learners.items():
+            words = keys.bits(node_keys[:, position], 1 + learner.slots(self.spec))
+            self.memory.write(position, learner.learn(self.memory[position], evidence, Draws(words[:, 1:])))
+        self.memory.changed()
+
+    def told(self) -> dict[str, float]:
+        """What the strategy has learnt, in words."""
+        told: dict[str, float] = {}
+        for position, learner in self.memory.learners.items():
+            for what, numbers in learner.tell(self.memory[position]).items():
+                names = map(to_text, learner.branches) if len(numbers) == len(learner.branches) else [to_text(learner)]
+                told |= {f"{what} of {name}": float(number) for name, number in zip(names, numbers, strict=True)}
+        return told
+
+    @torch.no_grad()
+    def finish_epoch(self, accuracy: float) -> None:
+        """Tell the strategy the accuracy on validation windows after an epoch."""
+        seed = keys.stream(self.seed, self.hash, self.memory.version)
+        for position, learner in self.memory.learners.items():
+            self.memory.write(position, learner.finish(self.memory[position], accuracy, keys.stream(seed, position)))
+        self.memory.changed()
+
+    def _fitting(self, strategy: Transform) -> Transform:
+        """The strategy, checked, without the ops of pools that can do nothing with these windows: a pool is for all data."""
+        if isinstance(strategy, Compose):
+            return Compose(tuple(self._fitting(op) for op in strategy.ops))
+        strategy.check(self.spec)
+        if not isinstance(strategy, Branching):
+            return strategy
+        if not strategy.FLAT:
+            return replace(strategy, branches=tuple(self._fitting(branch) for branch in strategy.branches))
+        kept, problems = [], []
+        for op in strategy.branches:
+            try:
+                op.check(self.spec)
+                kept.append(op)
+            except UsageError as problem:
+                problems.append(f"{to_text(op)} is left out of its pool: {problem}")
+        if not kept:
+            raise UsageError(f"no op of this pool can do anything with these windows. {problems[0]}")
+        self.left_out += problems
+        return replace(strategy, branches=tuple(kept))
 
     def _targets(self, index: Tensor, soft: bool) -> dict[str, Tensor]:
         picked = {}
@@ -107,73 +171,47 @@ class Augmenter:
         return {name: there[index] for name, there in self.windows.present.items()}
 
     def _run(self, stop: int, index: Tensor, draw: Tensor) -> tuple[Signals, dict[str, Tensor], Signals]:
-        """Apply the first `stop` ops. A mixing op's partner passes through the ops before it, under its own id."""
-        x, targets, present = self.windows.gather(index), self._targets(index, self.mixes), self._present(index)
+        """Apply the first `stop` ops. A mixing op's partners pass through the ops before it, under their own ids."""
+        x, targets, present = self.windows.gather(index), self._targets(index, self.softens), self._present(index)
         if not stop:
             return x, targets, present
-        words = self.draw_words(self.windows.ids[index], draw)
+        node_keys = self._keys(self.windows.ids[index], draw)
+        kinds = self.windows.targets
+        dense = {name: target for name, target in targets.items() if kinds[name].kind == "dense"}
+        own = self.windows.targets.get(self.windows.card.target.name)
+        labels = own.values[index] if own and own.kind == "class" else None
+        flow = Flow(x, dense, labels, index, draw, node_keys, self._executor.words(node_keys))
         position = 0
         for number, op in enumerate(self.strategy.ops[:stop]):
-            if op.MIXES:
-                gate, draws = self._draws(words, position)
-                params = op.sample(draws, self.spec)
-                assert self.spec.pool is not None
-                partner = self.spec.pool.partners(params["word"], index, params["who"])
-                other_x, other_targets, other_present = self._run(number, partner, draw)
-                share = torch.where(gate < op.p, params["share"], torch.ones_like(params["share"]))
-                x = op.apply(x, {**params, "share": share, "other": other_x}, self.spec)
-                targets = {name: share[:, None] * y + (1 - share[:, None]) * other_targets[name] for name, y in targets.items()}
-                # A window is mixed with one that lacks the sensor: what comes out is neither.
-                present = {name: there & ((share == 1) | other_present[name]) for name, there in present.items()}
-            else:
-                x, targets = self._apply(op, x, targets, words, position)
+            if isinstance(op, Mixing) and not op.idle:
+                flow, targets, present = self._mix(op, number, position, flow, targets, present)
+            elif not op.MIXES:
+                flow = self._executor.run(op, flow, position)
             position += len(list(nodes(op)))
-        return x, targets, present
+        return flow.x, {**targets, **flow.dense}, present
 
-    def _draws(self, words: Tensor, position: int) -> tuple[Tensor, Draws]:
-        mine = words[:, self._ends[position] : self._ends[position + 1]]
-        return keys.uniform(mine[:, 0]), Draws(mine[:, 1:])
-
-    def _apply(
-        self, op: Transform, x: Signals, targets: dict[str, Tensor], words: Tensor, position: int
-    ) -> tuple[Signals, dict[str, Tensor]]:
-        if isinstance(op, Compose):
-            for child in op.ops:
-                x, targets = self._apply(child, x, targets, words, position)
-                position += len(list(nodes(child)))
-            return x, targets
-        if isinstance(op, OneOf):
-            return self._one_of(op, x, targets, words, position)
-        gate, draws = self._draws(words, position)
-        params = op.sample(draws, self.spec)
-        moved, moved_targets = op.apply(x, params, self.spec), self._move_dense(op, targets, params)
-        if op.p < 1:
-            chosen = gate < op.p
-            return pick(chosen, moved, x), {n: torch.where(_like(chosen, t), t, targets[n]) for n, t in moved_targets.items()}
-        return moved, moved_targets
-
-    def _one_of(
-        self, op: OneOf, x: Signals, targets: dict[str, Tensor], words: Tensor, position: int
-    ) -> tuple[Signals, dict[str, Tensor]]:
-        gate, draws = self._draws(words, position)
-        choice = op.sample(draws, self.spec)["choice"]
-        result, result_targets = x, targets
-        position += 1
-        for number, branch in enumerate(op.branches):
-            chosen = (choice == number) & (gate < op.p)
-            branch_x, branch_targets = self._apply(branch, x, targets, words, position)
-            result = pick(chosen, branch_x, result)
-            result_targets = {n: torch.where(_like(chosen, t), t, result_targets[n]) for n, t in branch_targets.items()}
-            position += len(list(nodes(branch)))
-        return result, result_targets
-
-    def _move_dense(self, op: Transform, targets: dict[str, Tensor], params: Params) -> dict[str, Tensor]:
-        kinds = self.windows.targets
-        return {n: op.apply_dense(t, params) if kinds[n].kind == "dense" else t for n, t in targets.items()}
+    def _mix(
+        self, op: Mixing, number: int, position: int, flow: Flow, targets: dict[str, Tensor], present: Signals
+    ) -> tuple[Flow, dict[str, Tensor], Signals]:
+        gate, draws = self._executor.draws(flow, position)
+        assert self.spec.pool is not None
+        partners = self.spec.pool.partners(draws.words(len(op.partners)), flow.index, op.partners)
+        others = [self._run(number, partner, flow.draw) for partner in partners.unbind(1)]
+        mixed, share = op.mix(flow.x, [other[0] for other in others], op.sample(draws, self.spec), self.spec)
+        share = torch.where(gate < op.p, share, torch.ones_like(share))
+        if op.softens:
+            lent = others[0][1]
+            targets = {name: share[:, None] * y + (1 - share[:, None]) * lent[name] for name, y in targets.items()}
+        alone = (gate >= op.p) | ((share == 1) if op.softens else False)
+        # A window is mixed with one that lacks the sensor: what comes out is neither.
+        for _, _, theirs in others:
+            present = {name: there & (alone | theirs[name]) for name, there in present.items()}
+        return flow.pick(gate < op.p, flow.changed(mixed, flow.dense)), targets, present
 
 
-def _like(mask: Tensor, values: Tensor) -> Tensor:
-    return mask.reshape(-1, *[1] * (values.dim() - 1))
+def _classes(windows: Windows) -> int:
+    target = windows.targets.get(windows.card.target.name)
+    return len(target.classes) if target else 1
 
 
 def check_invariances(strategy: Transform, card: Card) -> None:

@@ -93,6 +93,22 @@ def below(words: Tensor, n: int | Tensor) -> Tensor:
     return ((words >> 20) & (2**43 - 1)) % n
 
 
+def distinct(words: Tensor, n: Tensor) -> Tensor:
+    """Random words (batch, k) to int64 in [0, n), for n (batch, 1), that differ in each row.
+
+    Where k is larger than n, the first n differ and the others are any.
+    """
+    drawn: list[Tensor] = []
+    for k in range(words.shape[1]):
+        left = n - k
+        place = below(words[:, k : k + 1], torch.where(left > 0, left, n.clamp_min(1)))
+        # Among those that are left: step over the places that are taken, in ascending order.
+        for taken in torch.cat(drawn, 1).sort(1).values.split(1, 1) if drawn else ():
+            place = torch.where(left > 0, place + (place >= taken), place)
+        drawn.append(place)
+    return torch.cat(drawn, 1)
+
+
 @lru_cache
 def midpoints() -> Tensor:
     """(65536,) the probabilities whose quantiles fill a table."""
@@ -122,8 +138,8 @@ def white_noise(words: Tensor, row: int) -> Tensor:
     # The length is rounded up, so that few banks are ever built.
     bank = _noise(words.device, max(_SPARE, 1 << row.bit_length()))
     # Overlapping rows of one line are a view, so a batch of rows is one copy.
-    rows = bank.unfold(0, row, 1)[below(words, 2**NOISE_BITS)]
-    return rows * (1.0 - 2.0 * (words & 1)).unsqueeze(1)
+    rows = bank.unfold(0, row, 1).index_select(0, below(words, 2**NOISE_BITS))
+    return rows.mul_((1.0 - 2.0 * (words & 1)).unsqueeze(1))
 
 
 def exact_noise(words: Tensor, row: int) -> Tensor:
@@ -140,6 +156,12 @@ def window_keys(seed: int, strategy: int, positions: int, ids: Tensor, draw: Ten
         ids: (batch,) content ids of the windows.
         draw: (batch,) draw numbers.
     """
-    scalars = [signed(stream(seed, strategy, position)) for position in range(positions)]
     per_window = mix(ids ^ mix(draw * signed(GOLDEN) + signed(_M2)))
-    return mix(per_window[:, None] ^ torch.tensor(scalars, dtype=torch.int64, device=ids.device))
+    return mix(per_window[:, None] ^ _scalars(seed, strategy, positions, ids.device))
+
+
+@lru_cache(maxsize=256)
+def _scalars(seed: int, strategy: int, positions: int, device: torch.device) -> Tensor:
+    """(positions,) what all windows' keys share."""
+    numbers = [signed(stream(seed, strategy, position)) for position in range(positions)]
+    return torch.tensor(numbers, dtype=torch.int64, device=device)

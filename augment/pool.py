@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from harkd.augment.keys import below
+from harkd.augment.keys import below, distinct
 from harkd.datasets import Windows
 
 Partner = Literal["any", "same_class", "other_class", "same_subject", "other_subject"]
@@ -21,15 +22,25 @@ class Pool:
         self.windows = windows
         self._groups: dict[str, _Groups] = {}
 
-    def partners(self, words: Tensor, index: Tensor, who: Partner = "any") -> Tensor:
-        """Positions (batch,) of partners in the pool's windows.
+    def partners(self, words: Tensor, index: Tensor, who: Sequence[Partner]) -> Tensor:
+        """Positions (batch, n) of n partners in the pool's windows.
 
         Args:
-            words: (batch,) random words.
-            index: (batch,) positions, in the pool's windows, of those that ask. They may draw themselves.
-
-        Where no window fits (a class of the only subject, say) any window may be drawn.
+            words: (batch, n) random words.
+            index: (batch,) positions, in the pool's windows, of those that ask.
+            who: what each partner has to be. `any` may be the window itself. Partners of the same class or subject are other
+                windows and differ from each other, as far as there are enough; who has no companion is given itself. Those of
+                another class or subject differ from each other too; where there is no other any window may be drawn.
+                Partners of different kinds may coincide.
         """
+        each, columns = words.unbind(1), dict[int, Tensor]()
+        for kind in dict.fromkeys(who):
+            places = [place for place, wanted in enumerate(who) if wanted == kind]
+            drawn = self._draw(torch.stack([each[place] for place in places], 1), index, kind)
+            columns |= dict(zip(places, drawn.unbind(1), strict=True))
+        return torch.stack([columns[place] for place in range(len(who))], 1)
+
+    def _draw(self, words: Tensor, index: Tensor, who: Partner) -> Tensor:
         if who == "any":
             return below(words, len(self.windows))
         side, kind = who.split("_")
@@ -52,13 +63,18 @@ class _Groups:
         self.order = torch.argsort(codes, stable=True)
         self.count = torch.bincount(codes)
         self.first = self.count.cumsum(0) - self.count
+        self.rank = torch.empty_like(self.order)
+        self.rank[self.order] = torch.arange(len(codes), device=codes.device) - self.first[codes[self.order]]
 
     def draw(self, words: Tensor, index: Tensor, same: bool) -> Tensor:
-        code = self.codes[index]
+        code = self.codes[index][:, None]
         count, total = self.count[code], len(self.codes)
         if same:
-            return self.order[self.first[code] + below(words, count)]
+            place = distinct(words, count - 1)
+            own = self.rank[index][:, None]
+            place = torch.where(count > 1, place + (place >= own), own)
+            return self.order[self.first[code] + place]
         # All windows but the group's own stand, cyclically, after its end.
         others = total - count
-        step = below(words, torch.where(others > 0, others, total))
+        step = distinct(words, torch.where(others > 0, others, total))
         return self.order[(self.first[code] + count + step) % total]

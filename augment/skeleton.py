@@ -14,20 +14,25 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from harkd.augment.draws import Draws, Strength
 from harkd.augment.keys import white_noise
 from harkd.augment.rotate import rotation_matrix
-from harkd.augment.transform import Draws, Params, Spec, Transform, weighted_sum
+from harkd.augment.spec import Spec
+from harkd.augment.transform import Params, Transform, weighted_sum
 from harkd.datasets import Signals
 from harkd.errors import UsageError
 
 BODY = "skeleton"
+SIGMA = "standard deviation"
+"""Of the noise, among the parameters that have the names of sensors."""
 
 
-def _bodies(spec: Spec) -> list[str]:
+def bodies(spec: Spec) -> list[str]:
+    """Names of the skeletons."""
     return [name for name, sensor in spec.sensors.items() if sensor.kind == BODY]
 
 
-def _places(x: Signals, spec: Spec) -> Iterator[tuple[str, Tensor, Tensor]]:
+def places(x: Signals, spec: Spec) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Name, places (batch, joint, 3, time), and the centre (batch, 1, 3, 1) in the first frame, of each body."""
     for name in x:
         if spec.sensors[name].kind == BODY:
@@ -51,33 +56,34 @@ class RotateVertical(Transform):
     max_angle: float = 20.0
     tilt: float = 6.0
     up: Literal["x", "y", "z"] = "y"
-    STRENGTH: ClassVar = ("max_angle", 180.0)
-    MOST: ClassVar = 180.0
+    STRENGTH: ClassVar = Strength("max_angle", 180.0, most=180.0)
+    KINDS: ClassVar = frozenset({BODY})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.tilt <= self.MOST:
-            raise UsageError(f"RotateVertical: tilt is an angle from 0 to {self.MOST:g}; got {self.tilt}")
+        if not 0 <= self.tilt <= 180:
+            raise UsageError(f"RotateVertical: tilt is an angle from 0 to 180; got {self.tilt}")
 
     def slots(self, spec: Spec) -> int:
         return 3
 
     def sample(self, draws: Draws, spec: Spec) -> Params:
         angles = 2 * draws.uniform(3) - 1
-        up = "xyz".index(self.up)
-        turn = self._about(up, angles[:, 0], self.max_angle)
+        up, most = "xyz".index(self.up), draws.level(self)[:, 0].deg2rad()
+        tilt = most.clamp_max(math.radians(self.tilt))
+        turn = self._about(up, angles[:, 0] * most)
         for number, level in enumerate((axis for axis in range(3) if axis != up), 1):
-            turn = weighted_sum(self._about(level, angles[:, number], min(self.tilt, self.max_angle)), turn)
+            turn = weighted_sum(self._about(level, angles[:, number] * tilt), turn)
         return {"turn": turn}
 
     @staticmethod
-    def _about(axis: int, share: Tensor, most: float) -> Tensor:
-        unit = torch.eye(3, device=share.device)[axis].expand(len(share), 3)
-        return rotation_matrix(unit, share * math.radians(most))
+    def _about(axis: int, angle: Tensor) -> Tensor:
+        unit = torch.eye(3, device=angle.device)[axis].expand(len(angle), 3)
+        return rotation_matrix(unit, angle)
 
     def apply(self, x: Signals, params: Params, spec: Spec) -> Signals:
         moved = dict(x)
-        for name, place, centre in _places(x, spec) if self.max_angle else ():
+        for name, place, centre in places(x, spec):
             turn = params["turn"][:, None].to(place.dtype)
             moved[name] = (centre + weighted_sum(turn, place - centre)).flatten(1, 2)
         return moved
@@ -85,27 +91,55 @@ class RotateVertical(Transform):
 
 @dataclass(frozen=True)
 class Stretch(Transform):
-    """Make bodies larger or smaller by a factor U(1 - `share`, 1 + `share`) along each axis, about their centre in the first
-    frame.
+    """Make bodies larger or smaller by a factor U(1 - `share`, 1 + `share`) along each axis.
 
-    All bodies of a window have the same factors.
+    About their centre in the first frame; all bodies of a window have the same factors.
     """
 
     share: float = 0.1
-    STRENGTH: ClassVar = ("share", 0.3)
-    MOST: ClassVar = 1.0
+    STRENGTH: ClassVar = Strength("share", 0.3, most=1.0)
+    KINDS: ClassVar = frozenset({BODY})
 
     def slots(self, spec: Spec) -> int:
         return 3
 
     def sample(self, draws: Draws, spec: Spec) -> Params:
-        return {"more": self.share * (2 * draws.uniform(3) - 1)}
+        return {"more": draws.level(self) * (2 * draws.uniform(3) - 1)}
 
     def apply(self, x: Signals, params: Params, spec: Spec) -> Signals:
         moved = dict(x)
-        for name, place, centre in _places(x, spec) if self.share else ():
+        for name, place, centre in places(x, spec):
             more = params["more"][:, None, :, None].to(place.dtype)
             moved[name] = torch.addcmul(place, place - centre, more).flatten(1, 2)
+        return moved
+
+
+@dataclass(frozen=True)
+class Shear(Transform):
+    """Slant bodies: each coordinate gains the two others, each times its own U(-`amount`, `amount`).
+
+    About the centre in the first frame, and all bodies of a window alike. After Rao et al. (Information Sciences 569, 2021), who
+    slant about the origin; the amount of 0.5 is recalled, not verified.
+    """
+
+    amount: float = 0.5
+    STRENGTH: ClassVar = Strength("amount", 0.5)
+    KINDS: ClassVar = frozenset({BODY})
+
+    def slots(self, spec: Spec) -> int:
+        return 6
+
+    def sample(self, draws: Draws, spec: Spec) -> Params:
+        more = draws.level(self) * (2 * draws.uniform(6) - 1)
+        rows = more.new_zeros(len(more), 9)
+        rows[:, [1, 2, 3, 5, 6, 7]] = more
+        return {"more": rows.unflatten(1, (3, 3))}
+
+    def apply(self, x: Signals, params: Params, spec: Spec) -> Signals:
+        moved = dict(x)
+        for name, place, centre in places(x, spec):
+            more = params["more"][:, None].to(place.dtype)
+            moved[name] = weighted_sum(more, place - centre).add_(place).flatten(1, 2)
         return moved
 
 
@@ -124,20 +158,21 @@ class JointJitter(Transform):
 
     sigma: float = 0.008
     relative: bool = False
-    STRENGTH: ClassVar = ("sigma", 0.03)
+    STRENGTH: ClassVar = Strength("sigma", 0.03)
+    KINDS: ClassVar = frozenset({BODY})
 
     def slots(self, spec: Spec) -> int:
-        return len(_bodies(spec))
+        return len(bodies(spec))
 
     def sample(self, draws: Draws, spec: Spec) -> Params:
-        bodies = _bodies(spec)
-        return dict(zip(bodies, draws.words(len(bodies)).unbind(1), strict=True))
+        words = draws.words(self.slots(spec)).unbind(1)
+        return {**dict(zip(bodies(spec), words, strict=True)), SIGMA: draws.level(self)}
 
     def apply(self, x: Signals, params: Params, spec: Spec) -> Signals:
         moved = dict(x)
-        for name, place, _ in _places(x, spec) if self.sigma else ():
+        for name, place, _ in places(x, spec):
             noise = white_noise(params[name], place[0].numel()).view_as(place).to(place.dtype)
-            moved[name] = _displaced(place, noise, self.sigma, self.relative)
+            moved[name] = _displaced(place, noise, params[SIGMA], self.relative)
         return moved
 
 
@@ -150,22 +185,24 @@ class JointOffset(Transform):
 
     sigma: float = 0.02
     relative: bool = False
-    STRENGTH: ClassVar = ("sigma", 0.06)
+    STRENGTH: ClassVar = Strength("sigma", 0.06)
+    KINDS: ClassVar = frozenset({BODY})
 
     def slots(self, spec: Spec) -> int:
-        return sum(len(spec.sensors[name].channels) for name in _bodies(spec))
+        return sum(len(spec.sensors[name].channels) for name in bodies(spec))
 
     def sample(self, draws: Draws, spec: Spec) -> Params:
-        return {name: draws.normal(len(spec.sensors[name].channels)) for name in _bodies(spec)}
+        return {**{name: draws.normal(len(spec.sensors[name].channels)) for name in bodies(spec)}, SIGMA: draws.level(self)}
 
     def apply(self, x: Signals, params: Params, spec: Spec) -> Signals:
         moved = dict(x)
-        for name, place, _ in _places(x, spec) if self.sigma else ():
+        for name, place, _ in places(x, spec):
             offset = params[name].unflatten(1, (-1, 3))[..., None].to(place.dtype)
-            moved[name] = _displaced(place, offset, self.sigma, self.relative)
+            moved[name] = _displaced(place, offset, params[SIGMA], self.relative)
         return moved
 
 
-def _displaced(place: Tensor, by: Tensor, sigma: float, relative: bool) -> Tensor:
+def _displaced(place: Tensor, by: Tensor, level: Tensor, relative: bool) -> Tensor:
     """(batch, channel, time): places moved by standard normals."""
+    sigma = level[:, :, None, None].to(place.dtype)
     return (place + by * (sigma * _heights(place) if relative else sigma)).flatten(1, 2)

@@ -16,14 +16,18 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harkd.augment.ops import OPS
-from harkd.augment.transform import Compose, OneOf, Transform
+from harkd.augment.ops import NODES, OPS
+from harkd.augment.transform import Branching, Compose, Transform
 from harkd.errors import UsageError, unknown
 from harkd.schema import STRICT_KEYS, load_toml, validate
 
 STRATEGIES = Path(__file__).parent / "strategies"
 # "+" joins ops, so only "-" can be a number's sign.
-_TOKEN = re.compile(r"\s*(?:(?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<mark>[()+|,=]))")
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|"
+    r'"(?P<text>[^"]*)"|(?P<mark>[()+|,=]))'
+)
+_WORD = re.compile(r"(?!(?:true|false)$)[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -70,15 +74,16 @@ def to_text(transform: Transform) -> str:
 
 
 def _op_text(op: Transform) -> str:
-    if isinstance(op, OneOf):
-        arguments = [to_text(branch) for branch in op.branches]
-        name = "one_of"
-        options = [f for f in fields(op) if f.name == "p"]
+    if isinstance(op, Branching):
+        name = next(name for name, kind in NODES.items() if kind is type(op))
+        arguments = ["+".join(map(_op_text, op.branches))] if op.FLAT else [to_text(branch) for branch in op.branches]
+        options = [f for f in fields(op) if f.name not in ("branches", "p")]
     else:
         name = next(name for name, kind in OPS.items() if kind is type(op))
         own = [f for f in fields(op) if f.name != "p"]
         arguments = [_value_text(getattr(op, f.name)) for f in own[:1]]
-        options = [*own[1:], *(f for f in fields(op) if f.name == "p")]
+        options = own[1:]
+    options += [f for f in fields(op) if f.name == "p"]
     arguments += [f"{f.name}={_value_text(getattr(op, f.name))}" for f in options if getattr(op, f.name) != f.default]
     return f"{name}({', '.join(arguments)})"
 
@@ -86,6 +91,8 @@ def _op_text(op: Transform) -> str:
 def _value_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str) and not _WORD.fullmatch(value):
+        return '"' + value.replace('"', "'") + '"'
     return repr(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -99,7 +106,7 @@ class _Parser:
         while text[at:].strip():
             match = _TOKEN.match(text, at)
             if not match:
-                self._fail(len(text) - len(text[at:].lstrip()), "an op name, a number or one of ( ) + | , =")
+                self._fail(len(text) - len(text[at:].lstrip()), "an op name, a number, a text in quotes or one of ( ) + | , =")
             kind = match.lastgroup or "mark"
             self.tokens.append((kind, match[kind], match.start(kind)))
             at = match.end()
@@ -147,14 +154,14 @@ class _Parser:
         self.at += 1
         if name == "none":
             return ()
-        if name == "one_of":
-            return (self._one_of(at),)
+        if name in NODES:
+            return (self._branching(name, at),)
         if name in OPS:
             if OPS[name].MIXES and not self.mixing:
                 self._wrong(at, f"{name} mixes windows, so it stands after '|'")
             return (self._build(name, at),)
         if name not in strategy_names():
-            self._wrong(at, unknown("augmentation", name, [*OPS, *strategy_names(), "one_of", "none"]))
+            self._wrong(at, unknown("augmentation", name, [*OPS, *NODES, *strategy_names(), "none"]))
         return parse(read_strategy(name).strategy).ops
 
     def _build(self, name: str, at: int) -> Transform:
@@ -170,31 +177,34 @@ class _Parser:
                 self._wrong(place, unknown(f"option of {name}", key, defaults))
             if key in values:
                 self._wrong(place, f"{key} is given twice")
-            if isinstance(value, bool) != isinstance(defaults[key], bool):
-                expected = _value_text(defaults[key])
-                self._wrong(place, f"{key}: expected something like {expected}, found {_value_text(value)}")
+            self._check_kind(key, value, defaults[key], place)
             values[key] = value
         try:
             return validate(kind, values, name)
         except UsageError as problem:
             self._wrong(at, problem)
 
-    def _one_of(self, at: int) -> OneOf:
+    def _branching(self, name: str, at: int) -> Branching:
+        kind = NODES[name]
+        defaults = {f.name: f.default for f in fields(kind) if f.name != "branches"}
         branches: list[Transform] = []
-        p = 1.0
+        values: dict[str, Any] = {}
         for key, value, place in self._arguments(strategies=True):
             if not key:
                 branches.append(value)
                 continue
-            if key != "p":
-                self._wrong(place, unknown("option of one_of", key, ["p"]))
-            if not isinstance(value, int | float) or isinstance(value, bool):
-                self._wrong(place, f"p is a share of windows, from 0 to 1; got {value}")
-            p = float(value)
+            if key not in defaults:
+                self._wrong(place, unknown(f"option of {name}", key, defaults))
+            self._check_kind(key, value, defaults[key], place)
+            values[key] = value
         try:
-            return OneOf(tuple(branches), p=p)
+            return validate(kind, {"branches": tuple(branches), **values}, name)
         except UsageError as problem:
             self._wrong(at, problem)
+
+    def _check_kind(self, key: str, value: Any, default: Any, place: int) -> None:
+        if isinstance(value, bool) != isinstance(default, bool):
+            self._wrong(place, f"{key}: expected something like {_value_text(default)}, found {_value_text(value)}")
 
     def _arguments(self, strategies: bool) -> list[tuple[str, Any, int]]:
         """Triples of name (empty for a value without one), value and position."""
@@ -224,9 +234,11 @@ class _Parser:
 
     def _value(self) -> object:
         kind, text, at = self._peek()
-        if kind not in ("number", "name"):
+        if kind not in ("number", "name", "text"):
             self._fail(at, "a value")
         self.at += 1
+        if kind == "text":
+            return text
         if kind == "name":
             return {"true": True, "false": False}.get(text, text)
         number = float(text)

@@ -7,87 +7,24 @@ random words of a batch, for all ops of a strategy, come from one call (`Augment
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import torch
 from torch import Tensor
 
-from harkd.augment import keys
-from harkd.augment.pool import Pool
-from harkd.datasets import Sensor, Signals, Statistics, Windows
+from harkd.augment.draws import Draws, Strength
+from harkd.augment.pool import Partner
+from harkd.augment.spec import Spec
+from harkd.datasets import Signals
 from harkd.datasets.card import Invariance
 from harkd.errors import UsageError
 from harkd.schema import STRICT_KEYS
 
+if TYPE_CHECKING:
+    from harkd.augment.flow import Flow, Site
+
 Params = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What a transform may know of the windows it works on.
-
-    Attributes:
-        lengths: per sensor the samples of a window.
-        statistics: of the training windows. Noise levels and fills are meant on standardised signals, and use them.
-        pool: the training windows that a mixing op takes its partners from.
-    """
-
-    sensors: Mapping[str, Sensor]
-    lengths: Mapping[str, int]
-    statistics: Statistics
-    pool: Pool | None = None
-
-    @classmethod
-    def of(cls, train: Windows, statistics: Statistics | None = None) -> Spec:
-        """The spec of some training windows."""
-        return cls(train.sensors, train.lengths, statistics or Statistics.of(train), Pool(train))
-
-    def mean(self, sensor: str, like: Tensor) -> Tensor:
-        """(channel, 1) training mean."""
-        return self.statistics.mean[sensor].to(like)[:, None]
-
-    def std(self, sensor: str, like: Tensor) -> Tensor:
-        """(channel, 1) training standard deviation."""
-        return self.statistics.std[sensor].to(like)[:, None]
-
-    @property
-    def segments(self) -> dict[str, int]:
-        """Number of each body segment; a sensor without one is a segment of its own."""
-        return {name: i for i, name in enumerate(dict.fromkeys(s.segment or s.name for s in self.sensors.values()))}
-
-    def segment(self, sensor: str) -> int:
-        """The number of the body segment that a sensor sits on."""
-        return self.segments[self.sensors[sensor].segment or sensor]
-
-
-class Draws:
-    """The random words (batch, slots) of one op, taken from left to right."""
-
-    def __init__(self, words: Tensor) -> None:
-        self._words = words
-        self._next = 0
-
-    def words(self, n: int) -> Tensor:
-        """The next (batch, n) raw words."""
-        if self._next + n > self._words.shape[1]:
-            raise UsageError(f"an op drew {self._next + n} random words but declared {self._words.shape[1]} slots")
-        taken = self._words[:, self._next : self._next + n]
-        self._next += n
-        return taken
-
-    def uniform(self, n: int) -> Tensor:
-        """The next (batch, n) uniforms in [0, 1)."""
-        return keys.uniform(self.words(n))
-
-    def normal(self, n: int) -> Tensor:
-        """The next (batch, n) standard normals."""
-        return keys.normal(self.words(n))
-
-    def below(self, n: int) -> Tensor:
-        """The next (batch,) integers in [0, n)."""
-        return keys.below(self.words(1)[:, 0], n)
 
 
 @dataclass(frozen=True)
@@ -102,27 +39,53 @@ class Transform:
 
     p: float = field(default=1.0, kw_only=True)
 
-    STRENGTH: ClassVar[tuple[str, float]] = ("", 0.0)
-    """The field that says how strong the op is, and its strongest sensible value (magnitude 1)."""
-    MOST: ClassVar[float] = sys.float_info.max
-    """The largest value of that field that has a meaning; the smallest is 0."""
+    STRENGTH: ClassVar[Strength] = Strength("p", 1.0)
+    """Which field says how strong the op is; an op that has no other is done to more or fewer windows."""
     VERSION: ClassVar[int] = 1
     """Raised when an op starts to use its random words in another way: it is part of every key and cache."""
+    KINDS: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of sensors that it changes, if not all; other sensors pass untouched."""
     MIXES: ClassVar[bool] = False
-    """Whether it mixes a window, and its label, with a partner from the pool."""
+    """Whether it takes partners from the pool."""
+    HOST: ClassVar[bool] = False
+    """Whether it goes from window to window on the CPU, which is slow."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.p <= 1:
             raise UsageError(f"p is a share of windows, from 0 to 1; got {self.p}")
-        name, _ = self.STRENGTH
-        if name and not 0 <= getattr(self, name) <= self.MOST:
-            limit = "up" if sys.float_info.max == self.MOST else f"to {self.MOST:g}"
-            raise UsageError(f"{type(self).__name__}: {name} is a finite number from 0 {limit}; got {getattr(self, name)}")
+        strength = self.STRENGTH
+        value = getattr(self, strength.field)
+        if not strength.least <= value <= strength.most:
+            limit = "up" if strength.most == sys.float_info.max else f"to {strength.most:g}"
+            raise UsageError(
+                f"{type(self).__name__}: {strength.field} is a finite number from {strength.least:g} {limit}; got {value}"
+            )
 
     @property
     def assumes(self) -> frozenset[Invariance]:
         """What must leave the label alone for this op to be harmless; the card says for which classes it does."""
         return frozenset()
+
+    @property
+    def label(self) -> Literal["kept", "kept if", "mixed", "same class"]:
+        """What becomes of the label: `kept if` says that it depends on what `assumes` names."""
+        return "kept if" if self.assumes else "kept"
+
+    @property
+    def idle(self) -> bool:
+        """Whether it leaves every window exactly as it is; it is then not applied at all."""
+        return bool(getattr(self, self.STRENGTH.field) == self.STRENGTH.identity)
+
+    def check(self, spec: Spec) -> None:
+        """Refuse windows that the op can do nothing with.
+
+        Raises:
+            UsageError: says what is missing.
+        """
+        if self.KINDS and not any(sensor.kind in self.KINDS for sensor in spec.sensors.values()):
+            kinds = " or ".join(sorted(self.KINDS))
+            found = ", ".join(f"{sensor.name} ({sensor.kind})" for sensor in spec.sensors.values())
+            raise UsageError(f"{type(self).__name__} changes sensors of kind {kinds} only; these windows have {found}")
 
     def slots(self, spec: Spec) -> int:
         """How many random words a window takes."""
@@ -141,17 +104,21 @@ class Transform:
         return labels
 
     def at(self, magnitude: float) -> Self:
-        """This op at a strength from 0 (exactly the identity) to 1 (the strongest sensible).
+        """This op at a magnitude from 0 (exactly the identity) to 1 (the strongest sensible).
 
         Raises:
             UsageError: the magnitude is not in [0, 1].
         """
         if not 0 <= magnitude <= 1:
             raise UsageError(f"a magnitude goes from 0 to 1, got {magnitude}")
-        name, strongest = self.STRENGTH
-        if not name:
-            raise UsageError(f"{type(self).__name__} has no strength to set")
-        return replace(self, **{name: magnitude * strongest})
+        return replace(self, **{self.STRENGTH.field: self.STRENGTH.between(magnitude, self.STRENGTH.strongest)})
+
+    def scaled(self, magnitude: float) -> Self:
+        """This op at a share of its own strength: what policies do with the ops of a pool, window by window."""
+        if not 0 <= magnitude <= 1:
+            raise UsageError(f"a magnitude goes from 0 to 1, got {magnitude}")
+        own = getattr(self, self.STRENGTH.field)
+        return replace(self, **{self.STRENGTH.field: self.STRENGTH.between(magnitude, own)})
 
     def __add__(self, other: Transform) -> Compose:
         return Compose((*_ops(self), *_ops(other)))
@@ -178,17 +145,66 @@ class Compose(Transform):
 
 
 @dataclass(frozen=True)
-class OneOf(Transform):
-    """One of several branches per window, each with the same chance."""
+class Mixing(Transform):
+    """Base of the ops that take partners from the pool. They stand after "|".
+
+    The executor draws the partners, and each passes through the ops before this one, under its own id.
+    """
+
+    MIXES: ClassVar = True
+    SOFTENS: ClassVar[bool] = True
+    """Whether the label becomes shares of two classes; else partners only lend something, and the label is kept."""
+
+    @property
+    def partners(self) -> tuple[Partner, ...]:
+        """Who each partner is."""
+        raise NotImplementedError
+
+    @property
+    def softens(self) -> bool:
+        """Whether this op does."""
+        return self.SOFTENS
+
+    @property
+    def label(self) -> Literal["kept", "kept if", "mixed", "same class"]:
+        return "mixed" if self.softens else "same class" if "same_class" in self.partners else super().label
+
+    def check(self, spec: Spec) -> None:
+        super().check(spec)
+        if spec.pool is None:
+            raise UsageError(f"{type(self).__name__} needs a pool of training windows to draw partners from")
+
+    def mix(self, x: Signals, others: Sequence[Signals], params: Params, spec: Spec) -> tuple[Signals, Tensor]:
+        """New signals, and the share (batch,) of the window's own label in the new one; the rest is the first partner's."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Branching(Transform):
+    """Base of everything that decides, window by window, which of its branches do what: choices, policies, wrappers.
+
+    Attributes:
+        branches: strategies that do not mix windows.
+    """
 
     branches: tuple[Transform, ...] = ()
 
+    FLAT: ClassVar[bool] = False
+    """Whether the branches are a pool of single ops, each at its strongest: sequences are laid flat."""
+    LEARNS: ClassVar[bool] = False
+    """Whether it changes with what happens in training. Then the bank refuses it."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        name = type(self).__name__
+        if self.FLAT:
+            object.__setattr__(self, "branches", tuple(op for branch in self.branches for op in _ops(branch)))
+            if any(isinstance(branch, Branching) for branch in self.branches):
+                raise UsageError(f"the pool of {name} consists of single ops; a choice or a policy cannot be one of them")
         if not self.branches:
-            raise UsageError("one_of needs at least one branch")
+            raise UsageError(f"{name} needs at least one op or strategy to choose from")
         if any(op.MIXES for branch in self.branches for op in leaves(branch)):
-            raise UsageError("a mixing op cannot stand inside one_of: put it at the end, after '|'")
+            raise UsageError(f"a mixing op cannot stand inside {name}: put it at the end, after '|'")
         # A sequence of one op is that op: one strategy, one text.
         branches = (b.ops[0] if isinstance(b, Compose) and len(b.ops) == 1 else b for b in self.branches)
         object.__setattr__(self, "branches", tuple(branches))
@@ -198,13 +214,23 @@ class OneOf(Transform):
         return frozenset().union(*(branch.assumes for branch in self.branches))
 
     def at(self, magnitude: float) -> Self:
+        """All branches at a magnitude."""
         return replace(self, branches=tuple(branch.at(magnitude) for branch in self.branches))
+
+    def run(self, flow: Flow, draws: Draws, site: Site) -> Flow:
+        """The windows of a flow, each through what it is given to."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class OneOf(Branching):
+    """One of several branches per window, each with the same chance."""
 
     def slots(self, spec: Spec) -> int:
         return 1
 
-    def sample(self, draws: Draws, spec: Spec) -> Params:
-        return {"choice": draws.below(len(self.branches))}
+    def run(self, flow: Flow, draws: Draws, site: Site) -> Flow:
+        return flow.route(draws.below(len(self.branches)), site.branch)
 
 
 def _ops(transform: Transform) -> tuple[Transform, ...]:
@@ -212,37 +238,36 @@ def _ops(transform: Transform) -> tuple[Transform, ...]:
 
 
 def nodes(transform: Transform) -> Iterator[Transform]:
-    """The ops and the choices of a strategy, from left to right, a choice before its branches.
+    """The ops and branching nodes of a strategy, from left to right, a node before its branches.
 
-    Their number in this order is their position in the key.
+    Their number in this order is their position in the key. The ops of a pool have none: they are keyed by their turn.
     """
     if isinstance(transform, Compose):
         for op in transform.ops:
             yield from nodes(op)
         return
     yield transform
-    if isinstance(transform, OneOf):
+    if isinstance(transform, Branching) and not transform.FLAT:
         for branch in transform.branches:
             yield from nodes(branch)
 
 
 def leaves(transform: Transform) -> Iterator[Transform]:
-    """The ops of a strategy that do the work, from left to right."""
-    return (node for node in nodes(transform) if not isinstance(node, OneOf))
+    """The ops of a strategy that do the work, from left to right, those of pools too."""
+    for node in nodes(transform):
+        if not isinstance(node, Branching):
+            yield node
+        elif node.FLAT:
+            yield from node.branches
 
 
 def always(transform: Transform) -> Transform:
     """The strategy with every p at 1."""
     if isinstance(transform, Compose):
         return Compose(tuple(always(op) for op in transform.ops))
-    if isinstance(transform, OneOf):
-        return OneOf(tuple(always(branch) for branch in transform.branches))
+    if isinstance(transform, Branching):
+        return replace(transform, p=1.0, branches=tuple(always(branch) for branch in transform.branches))
     return replace(transform, p=1.0)
-
-
-def pick(mask: Tensor, yes: Signals, no: Signals) -> Signals:
-    """Per window (batch,) the signals of `yes` or of `no`."""
-    return {name: torch.where(mask[:, None, None], x, no[name]) for name, x in yes.items()}
 
 
 def weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:

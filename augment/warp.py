@@ -12,7 +12,9 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from harkd.augment.transform import Draws, Params, Spec, Transform, weighted_sum
+from harkd.augment.draws import Draws, Strength, samples
+from harkd.augment.spec import Spec
+from harkd.augment.transform import Params, Transform, weighted_sum
 from harkd.datasets import Signals
 from harkd.datasets.card import Invariance
 from harkd.errors import UsageError
@@ -41,6 +43,12 @@ def warp_gather(x: Tensor, positions: Tensor) -> Tensor:
     return grid_sample(x[:, :, None], grid, mode="bilinear", padding_mode="border", align_corners=True)[:, :, 0]
 
 
+def _read(x: Tensor, positions: Tensor) -> Tensor:
+    if positions.is_floating_point():
+        return warp_gather(x, positions)
+    return x.gather(2, positions[:, None].expand(-1, x.shape[1], -1))
+
+
 def _check_knots(knots: int) -> None:
     if knots < 0:
         raise UsageError(f"knots counts the values between the two ends, so it is at least 0; got {knots}")
@@ -55,11 +63,9 @@ class TimeTransform(Transform):
         raise NotImplementedError
 
     def apply(self, x: Signals, params: Params, spec: Spec) -> Signals:
-        moved = {}
-        for name, signal in x.items():
-            at = self.positions(params, signal.shape[-1])
-            moved[name] = warp_gather(signal, at) if at.is_floating_point() else torch.take_along_dim(signal, at[:, None], 2)
-        return moved
+        # Sensors with as many samples share their positions.
+        at = {time: self.positions(params, time) for time in {signal.shape[-1] for signal in x.values()}}
+        return {name: _read(signal, at[signal.shape[-1]]) for name, signal in x.items()}
 
     def apply_dense(self, labels: Tensor, params: Params) -> Tensor:
         at = self.positions(params, labels.shape[-1])
@@ -74,20 +80,21 @@ class Shifting(TimeTransform):
     """
 
     share: float = 0.5
-    STRENGTH: ClassVar = ("share", 0.5)
-    MOST: ClassVar = 1.0
+    STRENGTH: ClassVar = Strength("share", 0.5, most=1.0)
 
     def slots(self, spec: Spec) -> int:
         return 2
 
     def sample(self, draws: Draws, spec: Spec) -> Params:
         u = draws.uniform(2)
-        return {"step": u[:, :1], "backward": u[:, 1:] < 0.5}
+        return {"step": u[:, :1], "backward": u[:, 1:] < 0.5, "share": draws.level(self)}
 
     def positions(self, params: Params, time: int) -> Tensor:
-        step = (params["step"] * (int(self.share * time) + 1)).long()
+        step = (params["step"] * (samples(params["share"], time) + 1)).long()
         step = torch.where(params["backward"], -step, step)
-        return (torch.arange(time, device=step.device) - step) % time
+        at = torch.arange(time, dtype=torch.float32, device=step.device) - step
+        # In float32, where a remainder is several times as fast, and exact for whole numbers.
+        return at.sub_((at / time).floor_().mul_(time)).long()
 
 
 CROPPED = 0.2
@@ -103,8 +110,7 @@ class Cropping(TimeTransform):
     """
 
     share: float = 0.2
-    STRENGTH: ClassVar = ("share", 0.5)
-    MOST: ClassVar = 1.0
+    STRENGTH: ClassVar = Strength("share", 0.5, most=1.0)
 
     @property
     def assumes(self) -> frozenset[Invariance]:
@@ -115,12 +121,10 @@ class Cropping(TimeTransform):
 
     def sample(self, draws: Draws, spec: Spec) -> Params:
         u = draws.uniform(2)
-        return {"cut": self.share * u[:, :1], "place": u[:, 1:]}
+        return {"cut": draws.level(self) * u[:, :1], "place": u[:, 1:]}
 
     def positions(self, params: Params, time: int) -> Tensor:
         each = torch.arange(time, device=params["cut"].device)
-        if self.share == 0:
-            return each.expand(len(params["cut"]), -1)
         return (1 - params["cut"]) * each + params["cut"] * params["place"] * (time - 1)
 
 
@@ -128,13 +132,14 @@ class Cropping(TimeTransform):
 class TimeWarp(TimeTransform):
     """Play the window at a speed that follows a cubic spline through `knots` + 2 values of N(1, `sigma`^2).
 
-    Um et al., ICMI 2017, warp every axis on its own, which tears the axes of a sensor apart; here all channels share one
-    map. Speeds are held at 0.1 at least, so that time never runs backward. Assumes the invariance `pace`.
+    Um et al., ICMI 2017, warp every axis on its own, which tears the axes of a sensor apart, and put samples where they are read
+    from here: the inverse map. Here all channels share one map. Speeds are held at 0.1 at least, so that time never runs
+    backward. Assumes the invariance `pace`.
     """
 
     sigma: float = 0.2
     knots: int = 4
-    STRENGTH: ClassVar = ("sigma", 0.3)
+    STRENGTH: ClassVar = Strength("sigma", 0.3)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -148,11 +153,11 @@ class TimeWarp(TimeTransform):
         return self.knots + 2
 
     def sample(self, draws: Draws, spec: Spec) -> Params:
-        return {"speed": self.sigma * draws.normal(self.knots + 2)}
+        return {"speed": draws.level(self) * draws.normal(self.knots + 2)}
 
     def positions(self, params: Params, time: int) -> Tensor:
         knots = params["speed"]
-        if time == 1 or self.sigma == 0:  # the running sum below would be the identity but for rounding
+        if time == 1:
             return torch.arange(time, device=knots.device).expand(len(knots), -1)
         speed = (1 + spline(knots[:, None], time)[:, 0]).clamp_min(0.1)
         travelled = (speed[:, 1:] + speed[:, :-1]).cumsum(1)
@@ -169,7 +174,7 @@ class MagnitudeWarp(Transform):
 
     sigma: float = 0.2
     knots: int = 4
-    STRENGTH: ClassVar = ("sigma", 0.4)
+    STRENGTH: ClassVar = Strength("sigma", 0.4)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -180,7 +185,7 @@ class MagnitudeWarp(Transform):
 
     def sample(self, draws: Draws, spec: Spec) -> Params:
         widths = [len(sensor.channels) for sensor in spec.sensors.values()]
-        curves = self.sigma * draws.normal((self.knots + 2) * sum(widths)).unflatten(1, (-1, self.knots + 2))
+        curves = draws.normal((self.knots + 2) * sum(widths)).unflatten(1, (-1, self.knots + 2)) * draws.level(self)[:, :, None]
         return dict(zip(spec.sensors, curves.split(widths, 1), strict=True))
 
     def apply(self, x: Signals, params: Params, spec: Spec) -> Signals:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from harkd.datasets.arrays import from_arrays
 from harkd.datasets.card import Card, Cut, names, read_card
 from harkd.datasets.loading import load
 from harkd.datasets.recording import Recording, Segment, Sensor
@@ -34,6 +35,7 @@ __all__ = [
     "Target",
     "Windows",
     "check",
+    "from_arrays",
     "load",
     "names",
     "read_card",

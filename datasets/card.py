@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from harkd.datasets.download import Download, Listing
 from harkd.datasets.layout import Files
@@ -18,8 +18,8 @@ from harkd.schema import STRICT_KEYS, load_toml
 
 CARDS = Path(__file__).parent / "cards"
 
-Invariance = Literal["rotation", "reversal", "pace", "amplitude", "mirror"]
-INVARIANCES: tuple[Invariance, ...] = ("rotation", "reversal", "pace", "amplitude", "mirror")
+Invariance = Literal["rotation", "reversal", "pace", "amplitude", "mirror", "order", "frequency", "polarity", "layout"]
+INVARIANCES: tuple[Invariance, ...] = get_args(Invariance)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,9 @@ class Card:
     subjects_are_codes: bool = False
     """Subject names in the files are already pseudonyms, so reports may print them."""
     invariances: Mapping[Invariance, bool | tuple[str, ...]] = field(default_factory=dict)
-    """What leaves the label alone: true, false, or the classes for which it holds. Absent means false."""
+    """What leaves the label alone: true, false, or the classes for which it holds. Absent means false. `rotation` of a device,
+    `reversal` of time, `pace`, `amplitude`, `mirror` (left and right), `order` of what happens in a window, `frequency` (a shift
+    of the spectrum), `polarity` (the sign of a signal), `layout` (which channel is which)."""
     splits: Mapping[str, SubjectSplit] = field(default_factory=dict)
     counts: Counts = Counts()
 

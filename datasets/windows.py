@@ -106,7 +106,7 @@ class Windows:
                 for name in by_name:
                     starts[name].append(placed[name][fits] + offsets[name] if name in placed else np.zeros(count, np.int64))
                     there[name].append(np.full(count, name in placed))
-                ids.append(_content_ids(card.name, recording.name, local[fits]))
+                ids.append(content_ids(card.name, recording.name, local[fits]))
                 names += [(recording.subject, recording.name, recording.session)] * count
                 targets += [segment.targets] * count
                 for name, labels in recording.dense.items():
@@ -239,7 +239,8 @@ def _local_starts(local: NDArray[np.int64], onset: float, rate: float, sensor: S
     return np.rint(moments * sensor.rate).astype(np.int64)
 
 
-def _content_ids(data: str, recording: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+def content_ids(data: str, recording: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) ids of the windows of a recording that begin at these samples."""
     digest = hashlib.blake2b(f"{data}\0{recording}".encode(), digest_size=8).digest()
     base = np.uint64(int.from_bytes(digest, "little"))
     # An odd factor keeps the ids of one recording distinct; the product wraps on purpose.

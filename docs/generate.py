@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import augmentations
+
 from harkd.datasets import Card, names, read_card
 from harkd.schema import json_schema
 
@@ -76,10 +78,16 @@ def pages() -> dict[str, str]:
     """Every generated page, by its name in this folder."""
     return {
         "datasets.md": datasets(),
+        **augmentations.pages(),
         "card.schema.json": json.dumps(json_schema(Card), indent=1, ensure_ascii=False, sort_keys=True) + "\n",
     }
 
 
 if __name__ == "__main__":
-    for page, text in pages().items():
+    written = pages()
+    for page, text in written.items():
+        (DOCS / page).parent.mkdir(exist_ok=True)
         (DOCS / page).write_text(text, encoding="utf-8")
+    for page in (DOCS / augmentations.FOLDER).glob("*.md"):
+        if f"{augmentations.FOLDER}/{page.name}" not in written:
+            page.unlink()  # of an op that is no more

@@ -22,7 +22,8 @@ COMMANDS = {
     "predict": "let an exported model decide about a recording, as the watch would",
     "stream": "let an exported model decide about samples as they come in",
     "report": "write one page about some finished runs",
-    "list": "what there is: nets, methods, augmentations, datasets",
+    "list": "what there is: nets, methods, datasets",
+    "augment": "what augmentations there are, and what they do to your recordings",
     "data": "get, check, prepare and look at data sets, or describe your own",
 }
 INTERRUPTED = 130

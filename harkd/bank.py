@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from harkd.augment import Augmenter
 from harkd.datasets import Windows
 from harkd.nets import Outputs
-from harkd.player import CHUNK, Player, Precision
+from harkd.player import CHUNK, Player, PlayerJudge, Precision
 
 HELD = frozenset({"logits", "embedding"})
 """What the bank holds of Outputs. Feature maps are too large: who needs them asks the teacher itself."""
@@ -61,6 +61,10 @@ def bank_key(player: Player, windows: Windows, augmenter: Augmenter | None, prec
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(player.net.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    judge = augmenter.spec.judge if augmenter else None
+    if isinstance(judge, PlayerJudge):  # the strategy may have asked it
+        for tensor in judge.player.net.state_dict().values():
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     digest.update(windows.ids.cpu().numpy().tobytes())
     strategy = "clean" if augmenter is None else f"{augmenter.text} {augmenter.hash} {augmenter.seed} {_statistics(augmenter)}"
     digest.update(f"{windows.card.name} {player.sees} {strategy} {CHUNK} {precision} {windows.device.type}".encode())

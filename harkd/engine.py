@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +18,21 @@ from harkd.bank import HELD, DrawBank, bank_key
 from harkd.curriculum import Curriculum, Drawn
 from harkd.datasets import Signals, Windows
 from harkd.errors import UsageError
+from harkd.feedback import Feedback
 from harkd.history import History, Tally
 from harkd.losses import cross_entropy
 from harkd.nets import Outputs
 from harkd.objectives import Context, Terms
 from harkd.phase import At, Keeper, Moment, Phase, Round, Step, Watcher, everyone
-from harkd.player import Player, Precision, autocast, predict
+from harkd.player import Player, PlayerJudge, Precision, autocast, predict
 from harkd.schedule import Progress, value
 from harkd.state import collect, collect_optimiser, restore, restore_optimiser
 
 __all__ = ["At", "Keeper", "Moment", "Phase", "Player", "Round", "Step", "Watcher", "everyone", "fit", "reduce", "score"]
+
+
+AGAIN = 2**32
+"""Added to a draw number where a window is needed in a second form: nobody makes so many visits."""
 
 
 @torch.random.fork_rng(devices=[])
@@ -75,7 +82,7 @@ def fit(
         used[id(phase.curriculum)] = offset + phase.epochs
         if saved and number < saved[1]["phase"]:
             continue
-        stage = _Stage(phase, train, spec, bank, place, precision, compiled, (seed, augment_seed), offset)
+        stage = _Stage(phase, train, spec, bank, place, precision, compiled, (seed, augment_seed), offset, validation)
         epoch, tally, stopped = 0, Tally(), False
         if saved and number == saved[1]["phase"]:
             restore(stage.stateful(), saved[0], "stage")
@@ -97,6 +104,7 @@ def fit(
                     keeper.save(state | collect_optimiser(stage.optimiser), {**meta, "history": history})
                     keeper.checked()
             moment = stage.call_hooks(epoch, validation)
+            stage.feedback.end_epoch(moment)
             record = {
                 "phase": phase.name,
                 "epoch": epoch,
@@ -104,7 +112,7 @@ def fit(
                 "rate": value(phase.optimiser.rate, stage.progress(epoch, -1)),
                 "terms": tally.means(),
                 "scores": moment.scores,
-            }
+            } | stage.feedback.told()
             history.append(record)
             if watcher:
                 watcher.epoch(phase, record)
@@ -135,6 +143,7 @@ class _Stage:
         compiled: bool,
         seeds: tuple[int, int],
         epoch_offset: int,
+        validation: Windows | None,
     ) -> None:
         self.phase, self.train, self.device, self.precision, self.seed = phase, train, device, precision, seeds[0]
         self.target = train.card.target.name
@@ -146,8 +155,13 @@ class _Stage:
             raise UsageError("there are no training windows to take batches from")
         own = {n: p.augment for n, p in phase.players.items() if isinstance(p.augment, Transform)}
         leading = next((own[n] for n in own if phase.players[n].mode != "frozen"), Compose())
+        spec = self._known(spec)
         self.augmenter = Augmenter(leading, train, spec, seeds[1])
         self.own = {n: Augmenter(strategy, train, spec, seeds[1]) for n, strategy in own.items() if strategy is not leading}
+        for name, augmenter in self.own.items():
+            if augmenter.learns:
+                raise UsageError(f"{augmenter.text} learns from the student: it cannot be the strategy of {name!r} alone")
+        self.feedback = Feedback(phase, self.augmenter, train, validation, self.target, self.seed)
         self.answer = {n: accelerate(p.net, compiled and p.mode != "frozen") for n, p in phase.players.items()}
         self._bind()
         self._open_bank(bank)
@@ -160,6 +174,16 @@ class _Stage:
         self.moved = [[p for n in step.players for p in by_player[n]] + helpers for step in phase.steps]
         self.parameters = list({id(p): p for group in self.moved for p in group}.values())
         self.optimiser = phase.optimiser.build(self.parameters)
+
+    def _known(self, spec: Spec) -> Spec:
+        """The spec with what only a phase knows: how often windows are visited, and whom augmentations may ask."""
+        curriculum, judges = self.phase.curriculum, [p for p in self.phase.players.values() if p.mode == "frozen"]
+        samples = (self.epoch_offset + self.phase.epochs) * self.steps * curriculum.batch
+        return replace(
+            spec,
+            visits=None if curriculum.draws else math.ceil(samples / len(self.train)),
+            judge=PlayerJudge(judges[0], self.precision) if judges else None,
+        )
 
     def _bind(self) -> None:
         """Show the objective one dry-run batch, in eval mode so that no statistics move."""
@@ -179,7 +203,8 @@ class _Stage:
         presents = type(self.phase.curriculum).present is not Curriculum.present
         if self.phase.curriculum.draws and self.phase.objective.needs <= HELD:
             for name, player in self.phase.players.items():
-                if player.mode == "frozen" and not (presents and self._sees_students(name)):
+                seeks = presents or self.augmenter.learns  # then nobody knows beforehand what the student will see
+                if player.mode == "frozen" and not (seeks and self._sees_students(name)):
                     seen_by = None if player.augment == "clean" else self.own.get(name, self.augmenter)
                     self.keys[name] = bank_key(player, self.train, seen_by, self.precision)
 
@@ -217,7 +242,7 @@ class _Stage:
     def progress(self, epoch: int, shift: int = 0) -> Progress:
         return Progress(epoch, self.phase.epochs, self.done + shift, self.phase.epochs * self.steps)
 
-    def _look(self, name: str, batch: Batch) -> Outputs:
+    def _look(self, batch: Batch, name: str, forward: Callable[[Tensor], Outputs] | None = None) -> Outputs:
         player = self.phase.players[name]
         if name in self.keys:
             return self.bank.look_up(self.keys[name], batch.index, batch.draw, self.draws)
@@ -226,19 +251,41 @@ class _Stage:
         x = player.sees(self._signals(name, batch))
         self._seed(name)
         with autocast(self.device, self.precision):
-            answer: Outputs = self.answer[name](x)
+            answer: Outputs = (forward or self.answer[name])(x)
         return answer
 
     def _seed(self, name: str) -> None:
         """Dropout draws from torch's global generator: everybody who may use it gets a stream of his own name and step."""
         seed_everything(stream(self.seed, name, self.done) >> 1, self.device)
 
-    def _terms(self, drawn: Drawn, epoch: int) -> Terms:
+    def _terms(self, drawn: Drawn, epoch: int, learns: bool = False) -> Terms:
         batch = self.phase.curriculum.present(self.augmenter(drawn.index, drawn.draw))
-        game = Round(self.phase.players, batch, lambda name: self._look(name, batch), lambda name: self._signals(name, batch))
-        context = self._context(batch, self.phase.outputs(game), self.progress(epoch))
+        game = Round(
+            self.phase.players,
+            batch,
+            partial(self._look, batch),
+            lambda name: self._signals(name, batch),
+            lambda name, view: self._look(self._view(view, drawn), name),
+            self.target,
+            stream(self.seed, "outputs", self.done),
+        )
+        outputs = self.phase.outputs(game)
+        context = self._context(game.batch, outputs, self.progress(epoch))
         self._seed("objective")
-        return self.phase.objective(context)
+        terms: Terms = self.phase.objective(context)
+        if learns:
+            self.feedback.answered(context)
+        return terms
+
+    def left_out(self) -> list[str]:
+        """Why ops of pools were left out."""
+        return list(dict.fromkeys(reason for one in (self.augmenter, *self.own.values()) for reason in one.left_out))
+
+    def _view(self, view: Literal["clean", "again"], drawn: Drawn) -> Batch:
+        """The windows of a batch in another form."""
+        if view == "clean":
+            return self.augmenter.clean(drawn.index, drawn.draw)
+        return self.augmenter(drawn.index, drawn.draw + AGAIN)
 
     def step(self, epoch: int) -> dict[str, Tensor]:
         """One batch: the values of all terms, still on the device."""
@@ -246,7 +293,7 @@ class _Stage:
         drawn = self.phase.curriculum.take(self.epoch_offset * self.steps + self.done)
         for group in self.optimiser.param_groups:
             group["lr"] = value(self.phase.optimiser.rate, progress)
-        terms, pending = self._terms(drawn, epoch), False
+        terms, pending = self._terms(drawn, epoch, learns=True), False
         values = _reduced(terms, drawn)
         for step, parameters in zip(self.phase.steps, self.moved, strict=True):
             if epoch < step.from_epoch or self.done % step.every:
@@ -257,7 +304,10 @@ class _Stage:
                     terms, pending = self._terms(drawn, epoch), False
                     values |= _reduced(terms, drawn)
                 pending |= self._backward(step, terms, drawn, progress, parameters)
-        return values | self._move() if pending else values
+        values = values | self._move() if pending else values
+        self._seed("policy search")
+        self.feedback.moved(self.done, drawn.index, drawn.draw, value(self.phase.optimiser.rate, progress))
+        return values
 
     def _backward(self, step: Step, terms: Terms, drawn: Drawn, progress: Progress, parameters: list[nn.Parameter]) -> bool:
         """Add a step's gradients to those that wait; whether there were any."""
@@ -300,7 +350,8 @@ class _Stage:
 
     def stateful(self) -> dict[str, nn.Module]:
         """What remembers for as long as the phase lasts, beside the optimiser."""
-        return {"objective": self.phase.objective, "curriculum": self.phase.curriculum}
+        memory = {"augment": self.augmenter.memory} if self.augmenter.learns else {}
+        return {"objective": self.phase.objective, "curriculum": self.phase.curriculum, **memory}
 
 
 def reduce(term: Tensor, weight: Tensor | Mapping[str, Tensor] | None, name: str) -> Tensor:

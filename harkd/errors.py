@@ -30,8 +30,12 @@ class TrainingError(HarkdError):
     """Training cannot go on: a loss is not finite, a checkpoint does not fit."""
 
 
+PAGE = 40
+"""Names: more are not listed where the nearest is told."""
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
-    """The error for a name that does not exist, with the nearest one that does.
+    """The error for a name that does not exist, with the nearest one that does, and with all of them unless they fill a page.
 
     >>> print(unknown("method", "kdd", ["ce", "kd"]))
     unknown method 'kdd': did you mean 'kd'? (choose from ce, kd)
@@ -39,4 +43,5 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
     known = sorted(choices)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f": did you mean {near[0]!r}?" if near else ""
-    return UsageError(f"unknown {kind} {name!r}{hint} (choose from {', '.join(known)})")
+    listed = "" if near and len(known) > PAGE else f" (choose from {', '.join(known)})"
+    return UsageError(f"unknown {kind} {name!r}{hint}{listed}")

@@ -5,6 +5,8 @@ Targets come first, as in KL(target || answer).
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
@@ -41,6 +43,13 @@ def kl(target: Tensor, logits: Tensor, temperature: float | Tensor = 1.0) -> Ten
     log_p = log_softmax(target / temperature, -1)
     log_q = log_softmax(logits / temperature, -1)
     return (temperature**2 * log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+def jensen_shannon(logits: Tensor) -> Tensor:
+    """Jensen-Shannon divergence (...,) in nats of several answers, logits (answer, ..., class)."""
+    log_p = log_softmax(logits, -1)
+    mean = log_p.logsumexp(0) - math.log(len(logits))
+    return (log_p.exp() * (log_p - mean)).sum(-1).mean(0)
 
 
 def entropy(logits: Tensor) -> Tensor:

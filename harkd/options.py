@@ -92,6 +92,8 @@ class Training:
     """Augmentation strategy, like "jeon_mix1" or "rotate(15)+jitter(0.05)|mixup(0.2)"."""
     force_augment: bool = False
     """Allow augmentations that assume what the data set's card denies."""
+    consistency: float = 0.0
+    """Weight of the Jensen-Shannon divergence of the answers for a window, clean and in two draws (AugMix: 12)."""
     draws: int = 0
     """Different augmentations of a window before the first comes back; 0: a new one at every visit."""
     seed: int = 0
@@ -102,7 +104,7 @@ class Training:
     """Arithmetic of the nets."""
 
     def __post_init__(self) -> None:
-        _at_least(self, epochs=1, batch=2, weight_decay=0, clip=0, patience=0, draws=0)
+        _at_least(self, epochs=1, batch=2, weight_decay=0, clip=0, patience=0, draws=0, consistency=0)
         _positive(rate=self.rate)
         late = [epoch for epoch in self.keep_epochs if not 1 <= epoch <= self.epochs]
         if late:

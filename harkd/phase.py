@@ -34,14 +34,32 @@ class Step:
     fresh: bool = False
 
 
+class Look(Protocol):
+    """A player's answer; `forward` is another way through the net of one that trains, (batch, channel, time) to Outputs."""
+
+    def __call__(self, name: str, forward: Callable[[Tensor], Outputs] | None = None) -> Outputs: ...
+
+
 @dataclass
 class Round:
-    """One batch, ready to be looked at. `look(name)` is a player's ordinary answer, `signals(name)` what it is shown."""
+    """One batch, ready to be looked at.
+
+    Attributes:
+        batch: the objective sees this one; who mixes answers puts the mixed targets here.
+        look: `look(name)` is a player's ordinary answer.
+        signals: `signals(name)` is what a player is shown.
+        target: name of the class target.
+        look_at: `look_at(name, "clean")` is the answer to the windows as recorded, "again" to another draw of them.
+        key: of everything that is drawn for the answers, a function of seed and step.
+    """
 
     players: Mapping[str, Player]
     batch: Batch
-    look: Callable[[str], Outputs]
+    look: Look
     signals: Callable[[str], Signals]
+    look_at: Callable[[str, Literal["clean", "again"]], Outputs]
+    target: str
+    key: int
 
 
 def everyone(game: Round) -> dict[str, Outputs]:

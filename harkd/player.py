@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from harkd.augment import Transform
 from harkd.augment.keys import stream
-from harkd.datasets import Scaler, Sees, Statistics, Windows
+from harkd.datasets import Scaler, Sees, Signals, Statistics, Windows
 from harkd.errors import UsageError
 from harkd.nets import Inputs, Net, Outputs, build
 
@@ -105,6 +105,22 @@ class Player:
             ]
         self.net.train(training)
         return join(parts, len(first))
+
+
+@dataclass(frozen=True)
+class PlayerJudge:
+    """A frozen player as augmentations may ask it (`harkd.augment.Judge`)."""
+
+    player: Player
+    precision: Precision = "float32"
+
+    def probabilities(self, x: Signals) -> Tensor:
+        """(batch, class) its softmax."""
+        return self.player.answer(x, self.precision).logits.float().softmax(1)
+
+    def attention(self, x: Signals) -> Tensor:
+        """(batch, moment) mean squared activation of its last feature map (Zagoruyko, Komodakis, ICLR 2017)."""
+        return self.player.answer(x, self.precision).features[-1].float().square().mean(1)
 
 
 def _padded(x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import tomli_w
 
 from harkd.augment import Compose, Transform, check_invariances, parse, to_text
 from harkd.bank import DrawBank
+from harkd.consistency import consistent
 from harkd.curriculum import Shuffle
 from harkd.datasets import Cut, Sees, Windows, load, read_card, split
 from harkd.datasets.splits import usual
@@ -260,7 +261,7 @@ def _fit_alone(
         optimiser=Optimiser(options.optimiser, _rate(options), options.weight_decay, clip=options.clip),
         at=[*([best.at()] if validates else []), kept.at()],
     )
-    phases = method(about["method"])(players, method_options, plan)
+    phases = consistent(method(about["method"])(players, method_options, plan), options.consistency)
     session.display.task(f"{about['label']}, seed {options.seed}")
     whole = f"{identity(options)} {about.get('teacher_identity', '')} {_fingerprint(parts)}"
     checkpoint = Checkpoint(run, whole, session.interrupted, session.display.say)

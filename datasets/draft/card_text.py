@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from harkd.datasets.card import Counts
+from harkd.datasets.card import INVARIANCES, Counts
 from harkd.datasets.draft.notes import Notes
 from harkd.datasets.draft.streams import Stream
 from harkd.datasets.layout import Column, SegmentTable, SideTable
@@ -135,7 +135,7 @@ def card_text(plan: Plan, notes: Notes) -> str:
         "# TODO: what leaves the label alone? Augmentations that need more than is true here are refused.",
         "[invariances]",
     ]
-    lines += [f"{name} = false" for name in ("rotation", "reversal", "pace", "amplitude", "mirror")]
+    lines += [f"{name} = false" for name in INVARIANCES]
     lines += ["", *notes.at("windows"), "[windows]", f"length = {plan.length}", f"step = {plan.step}"]
     counted = {f.name: getattr(plan.counts, f.name) for f in fields(plan.counts) if f.name != "partial"}
     counted = {name: number for name, number in counted.items() if number}

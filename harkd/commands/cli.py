@@ -13,7 +13,7 @@ import re
 import shutil
 import textwrap
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, make_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -52,6 +52,32 @@ def parse(kind: type[T], prog: str, argv: Sequence[str], default: T | None = Non
             raise Answered from None
         lines = _FRAME.sub("", _COLOURS.sub("", refused.getvalue())).split()
         raise UsageError(" ".join(lines) or f"not understood; see {prog} --help") from None
+
+
+def action(command: str, actions: Mapping[str, str], words: str, argv: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Which of several actions a command is asked for, and what is left for it.
+
+    Args:
+        actions: what each of them does.
+        words: what is written after an action, for the usage.
+
+    Raises:
+        UsageError: none, or one that does not exist.
+        Answered: the help was asked for and is printed.
+    """
+    if not argv:
+        raise UsageError(f"harkd {command} needs ACTION: {', '.join(actions)}; see harkd {command} --help")
+    first, rest = argv[0], argv[1:]
+    if first in ("-h", "--help"):
+        rows = "\n".join(f"  {name:<8} {summary}" for name, summary in actions.items())
+        told = f"usage: harkd {command} ACTION {words}\n\n{rows}\n\nharkd {command} ACTION --help tells an action's options."
+        print(fitted(told))
+        raise Answered
+    if first.startswith("-"):
+        raise UsageError(f"harkd {command} needs ACTION before options: {', '.join(actions)}")
+    if first not in actions:
+        raise unknown(f"ACTION of harkd {command}", first, actions)
+    return first, rest
 
 
 def parse_run(kind: type[T], prog: str, argv: Sequence[str]) -> tuple[T, Machine]:

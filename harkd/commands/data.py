@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from harkd.commands.cli import fitted, parse
+from harkd.commands.cli import action, parse
 from harkd.commands.table import print_json, print_table
-from harkd.errors import UsageError, unknown
+from harkd.errors import UsageError
 
 if TYPE_CHECKING:
     from harkd.datasets import Card
@@ -79,35 +79,20 @@ class Schema:
     """Print the JSON schema of cards: editors then complete keys and mark mistakes."""
 
 
-def usage() -> str:
-    """The text of `harkd data --help`."""
-    rows = "\n".join(f"  {name:<8} {summary}" for name, summary in ACTIONS.items())
-    return f"usage: harkd data ACTION [NAME] [OPTIONS]\n\n{rows}\n\nharkd data ACTION --help tells an action's options."
-
-
 def main(argv: Sequence[str]) -> int:
-    if not argv or argv[0] in ("-h", "--help"):
-        if not argv:
-            raise UsageError(f"harkd data needs ACTION: {', '.join(ACTIONS)}; see harkd data --help")
-        print(fitted(usage()))
-        return 0
-    action, rest = argv[0], argv[1:]
-    if action.startswith("-"):
-        raise UsageError(f"harkd data needs ACTION before options: {', '.join(ACTIONS)}")
-    if action not in ACTIONS:
-        raise unknown("ACTION of harkd data", action, ACTIONS)
-    if action == "list":
+    chosen, rest = action("data", ACTIONS, "[NAME] [OPTIONS]", argv)
+    if chosen == "list":
         from harkd.commands import list as listing
 
         named = [word for word in rest if not word.startswith("-")]
         if named:
             raise UsageError(f"harkd data list takes no name; did you mean harkd data info {named[0]}?")
         return listing.main(["datasets", *rest])
-    if action == "preview":
+    if chosen == "preview":
         from harkd.commands import preview
 
         return preview.main(rest)
-    if action == "init":
+    if chosen == "init":
         from harkd.commands import draft
 
         return draft.main(rest)
@@ -118,7 +103,7 @@ def main(argv: Sequence[str]) -> int:
         "prepare": _prepare,
         "schema": _schema,
     }
-    return actions[action](rest)
+    return actions[chosen](rest)
 
 
 def _info(argv: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from tyro.conf import Positional
@@ -14,7 +14,6 @@ from harkd.commands.table import print_json, print_table
 SHOWN = {
     "nets": ("name", "channels", "parameters", "about"),
     "methods": ("name", "teachers", "about"),
-    "augmentations": ("name", "kind", "default", "about"),
     "datasets": ("name", "subjects", "classes", "windows", "licence", "title"),
 }
 """Columns of the tables; --json has all that there is."""
@@ -24,7 +23,7 @@ SHOWN = {
 class List:
     """List what can be named on the command line."""
 
-    topic: Positional[Literal["nets", "methods", "augmentations", "datasets"]]
+    topic: Positional[Literal["nets", "methods", "datasets"]]
     """What to list."""
     json: bool = False
     """As JSON, with more columns."""
@@ -32,17 +31,12 @@ class List:
 
 def main(argv: Sequence[str]) -> int:
     options = parse(List, "harkd list", argv)
-    rows = {"nets": _nets, "methods": _methods, "augmentations": _augmentations, "datasets": _datasets}[options.topic]()
+    rows = {"nets": _nets, "methods": _methods, "datasets": _datasets}[options.topic]()
     if options.json:
         print_json(rows)
     else:
-        print_table([{column.replace("_", " "): _spaced(row[column]) for column in SHOWN[options.topic]} for row in rows])
+        print_table([{column.replace("_", " "): row[column] for column in SHOWN[options.topic]} for row in rows])
     return 0
-
-
-def _spaced(cell: object) -> object:
-    # A strategy reads the same with spaces, and can be wrapped.
-    return cell.replace(")+", ") + ").replace(")|", ") | ") if isinstance(cell, str) else cell
 
 
 def _nets() -> list[dict[str, Any]]:
@@ -69,24 +63,6 @@ def _methods() -> list[dict[str, Any]]:
         {"name": m.key, "about": m.title, "teachers": m.teachers[1], "source": m.source, "evidence": m.evidence}
         for m in METHODS.values()
     ]
-
-
-def _augmentations() -> list[dict[str, Any]]:
-    from harkd.augment import OPS, read_strategy, strategy_names, to_text
-
-    ops = [
-        {
-            "name": name,
-            "kind": "mixing op" if kind.MIXES else "op",
-            "default": f"none|{to_text(kind())}" if kind.MIXES else to_text(kind()),
-            "options": ", ".join(f.name for f in fields(kind)),
-            "about": (kind.__doc__ or "").strip().splitlines()[0],
-        }
-        for name, kind in sorted(OPS.items())
-    ]
-    strategies = [(name, read_strategy(name)) for name in strategy_names()]
-    named = [{"name": name, "kind": "strategy", "default": s.strategy, "options": "", "about": s.title} for name, s in strategies]
-    return ops + named
 
 
 def _datasets() -> list[dict[str, Any]]:

@@ -87,6 +87,12 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
+def clipped(text: str, wide: float, letter: float) -> str:
+    """As much of a text as fits, if a letter is so many pixels wide."""
+    most = int(wide / letter)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def calm(axes: Axes, grid: str = "y") -> None:
     """Take away all lines that carry no number."""
     for side in ("top", "right", "left", "bottom"):

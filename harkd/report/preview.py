@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Drawing
 
 from harkd.datasets.recording import Sensor
 from harkd.datasets.windows import Windows
-from harkd.report.drawing import draw, plain
+from harkd.report.drawing import clipped, draw, plain
 from harkd.report.figures import WIDTH
 from harkd.report.recordings import CURVES, DARK, LIGHT, PAGE, Example, Palette, Shown, examples, height, paint, sentence, timed
 from harkd.report.render import to_html
@@ -104,18 +104,27 @@ def to_picture(windows: Windows, suffix: str, seed: int = 0, *, dark: bool = Fal
     tall = [max(map(_height, row)) for row in rows]
     head = 96 if windows.card.synthetic else 78
     size = (columns * _WIDTH, head + sum(tall) + 8)
-    settings: dict[Any, Any] = {"svg.hashsalt": "harkd", "text.parse_math": False, "font.size": 11, "axes.unicode_minus": True}
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(settings)
-        figure = Drawing(figsize=(size[0] / 72, size[1] / 72), dpi=72, facecolor=palette.paper)
-        FigureCanvasAgg(figure) if suffix == ".png" else FigureCanvasSVG(figure)
+
+    def fill(figure: Drawing) -> None:
         _head(figure, windows, palette, size)
         top = head
         for row, high in zip(rows, tall, strict=True):
             for place, example in enumerate(row):
                 _cell(figure, example, windows, palette, (place * _WIDTH, top), size)
             top += high
+
+    return picture(suffix, size, palette, fill)
+
+
+def picture(suffix: str, size: tuple[float, float], palette: Palette, fill: Callable[[Drawing], None]) -> bytes:
+    """A picture (`.png` or `.svg`) of that many CSS pixels, with matplotlib as it is without anybody's settings."""
+    settings: dict[Any, Any] = {"svg.hashsalt": "harkd", "text.parse_math": False, "font.size": 11, "axes.unicode_minus": True}
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(settings)
+        figure = Drawing(figsize=(size[0] / 72, size[1] / 72), dpi=72, facecolor=palette.paper)
+        FigureCanvasAgg(figure) if suffix == ".png" else FigureCanvasSVG(figure)
+        fill(figure)
         file = io.BytesIO()
         metadata = {"Software": None} if suffix == ".png" else {"Date": None, "Creator": None}
         figure.savefig(file, format=suffix[1:], dpi=110 if suffix == ".png" else 72, facecolor=palette.paper, metadata=metadata)
@@ -133,17 +142,11 @@ def _head(figure: Drawing, windows: Windows, palette: Palette, size: tuple[int, 
         figure.text(14 / size[0], 1 - down / size[1], plain(text), color=palette.ink, fontsize=points, va="top", **more)
 
     wide = size[0] - 28
-    line(12, _clipped(windows.card.title, wide, 9.6), 15, weight="bold")
-    line(36, _clipped(_verdict(windows), wide, 6.6), 10.5)
-    line(54, _clipped(f"{windows.card.citation} Licence: {windows.card.licence.name}.", wide, 5.6), 9, alpha=0.8)
+    line(12, clipped(windows.card.title, wide, 9.6), 15, weight="bold")
+    line(36, clipped(_verdict(windows), wide, 6.6), 10.5)
+    line(54, clipped(f"{windows.card.citation} Licence: {windows.card.licence.name}.", wide, 5.6), 9, alpha=0.8)
     if windows.card.synthetic:
         line(72, SYNTHETIC, 12, weight="bold")
-
-
-def _clipped(text: str, wide: float, letter: float) -> str:
-    """As much of a text as fits, if a letter is so many pixels wide."""
-    most = int(wide / letter)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _cell(
@@ -153,7 +156,7 @@ def _cell(
     left, top = corner
 
     def line(down: float, text: str, points: float, letter: float, **more: Any) -> None:
-        shown = _clipped(plain(text), _WIDTH - 28, letter)
+        shown = clipped(plain(text), _WIDTH - 28, letter)
         at = ((left + 14) / size[0], 1 - down / size[1])
         figure.text(*at, shown, color=palette.ink, fontsize=points, va="top", **more)
 

@@ -24,10 +24,6 @@ Signal = NDArray[np.float32]
 
 CURVES = 9
 """Up to so many channels share one pair of axes."""
-TRACES = 64
-"""At most so many traces above each other."""
-FIGURES = 9
-"""Stick figures of a window."""
 _DASHES: tuple[str | tuple[float, tuple[float, ...]], ...] = ("-", (0, (4, 1.4)), (0, (1.2, 1.2)))
 
 
@@ -76,6 +72,27 @@ class Shown:
         """The window alone."""
         first = round((self.window[0] - self.start) * self.sensor.rate)
         return self.x[:, first : first + max(1, round((self.window[1] - self.window[0]) * self.sensor.rate))]
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much a drawing has room for.
+
+    Attributes:
+        traces: above each other, at most.
+        figures: stick figures of a window, at most.
+        points: of a curve, at most.
+        ends: the channels' names at the ends of their curves.
+    """
+
+    traces: int = 64
+    figures: int = 9
+    points: int = 1200
+    ends: bool = True
+
+
+WHOLE = Room()
+"""Of a drawing that has the width of a page for itself."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +145,11 @@ def _around(windows: Windows, at: int) -> tuple[Shown, ...]:
     return tuple(shown)
 
 
-def height(sensor: Sensor) -> int:
+def height(sensor: Sensor, room: Room = WHOLE) -> int:
     """Pixels that the drawing of a sensor takes, without its time axis."""
     if sensor.kind == "skeleton":
         return 130
-    return 100 if len(sensor.channels) <= CURVES else max(100, 9 * min(TRACES, len(sensor.channels)))
+    return 100 if len(sensor.channels) <= CURVES else max(100, 9 * min(room.traces, len(sensor.channels)))
 
 
 def timed(sensor: Sensor) -> bool:
@@ -140,19 +157,24 @@ def timed(sensor: Sensor) -> bool:
     return sensor.kind != "skeleton"
 
 
-def paint(axes: Axes, shown: Shown, palette: Palette, clock: bool = True) -> None:
+def paint(axes: Axes, shown: Shown, palette: Palette, clock: bool = True, room: Room = WHOLE, like: Shown | None = None) -> None:
     """Draw what one sensor saw.
 
     Args:
         clock: label the time axis.
+        like: another drawing of the sensor, whose scale and point of sight this one takes, so that both can be compared.
     """
+    like = like or shown
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0, colors=palette.ink)
     if shown.sensor.kind == "skeleton":
-        _skeleton(axes, shown, palette)
+        _skeleton(axes, shown, palette, room, like)
         return
-    (_curves if len(shown.x) <= CURVES else _traces)(axes, shown, palette)
+    if len(shown.x) <= CURVES:
+        _curves(axes, shown, palette, room)
+    else:
+        _traces(axes, shown, palette, room, like)
     at = shown.at
     axes.set_xlim(float(at[0]), float(at[-1]))
     if shown.wider:
@@ -166,7 +188,7 @@ def paint(axes: Axes, shown: Shown, palette: Palette, clock: bool = True) -> Non
         label.set_alpha(0.8)
 
 
-def thinned(at: NDArray[np.float64], x: Signal, most: int = 1200) -> tuple[NDArray[np.float64], Signal]:
+def thinned(at: NDArray[np.float64], x: Signal, most: int = WHOLE.points) -> tuple[NDArray[np.float64], Signal]:
     """At most so many points of a curve: of each stretch, its lowest and its highest one."""
     size = -(-len(x) // (most // 2))
     if size <= 2:
@@ -183,15 +205,16 @@ def _style(number: int, palette: Palette) -> dict[str, Any]:
     return {"color": palette.channels[number % 3], "linestyle": _DASHES[number // 3 % 3], "linewidth": 1.3}
 
 
-def _curves(axes: Axes, shown: Shown, palette: Palette) -> None:
+def _curves(axes: Axes, shown: Shown, palette: Palette, room: Room) -> None:
     at = shown.at
     for number, (name, x) in enumerate(zip(shown.sensor.channels, shown.x, strict=True)):
-        axes.plot(*thinned(at, x), label=plain(name), **_style(number, palette))
+        axes.plot(*thinned(at, x, room.points), label=plain(name), **_style(number, palette))
     axes.set_ylabel(plain(shown.sensor.units), color=palette.ink)
     axes.grid(axis="y", color=palette.ink, alpha=0.13, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    _label_ends(axes, shown, palette)
+    if room.ends:
+        _label_ends(axes, shown, palette)
 
 
 def _label_ends(axes: Axes, shown: Shown, palette: Palette) -> None:
@@ -219,20 +242,20 @@ def _label_ends(axes: Axes, shown: Shown, palette: Palette) -> None:
         )  # fmt: skip
 
 
-def _traces(axes: Axes, shown: Shown, palette: Palette) -> None:
+def _traces(axes: Axes, shown: Shown, palette: Palette, room: Room, like: Shown) -> None:
     names = list(shown.sensor.channels)
-    kept = (
-        list(range(len(names))) if len(names) <= TRACES else np.linspace(0, len(names) - 1, TRACES).round().astype(int).tolist()
-    )
-    x = shown.x[kept] - np.median(shown.x[kept], axis=1, keepdims=True)
-    size = float(np.percentile(np.abs(x), 98)) or 1.0
+    kept = np.linspace(0, len(names) - 1, min(room.traces, len(names))).round().astype(int).tolist()
+    middle = np.median(like.x[kept], axis=1, keepdims=True)
+    size = float(np.percentile(np.abs(like.x[kept] - middle), 98)) or 1.0
     step = _round(2 * size)
-    for row, trace in enumerate(x):
-        axes.plot(*thinned(shown.at, trace / step - row), color=palette.channels[0], linewidth=0.7)
+    for row, trace in enumerate(shown.x[kept] - middle):
+        axes.plot(*thinned(shown.at, trace / step - row, room.points), color=palette.channels[0], linewidth=0.7)
     every = 1 if len(kept) <= 32 else 2
     axes.set_yticks([-row for row in range(0, len(kept), every)], [plain(names[k]) for k in kept[::every]])
     axes.tick_params(axis="y", labelsize=8)
     axes.set_ylim(-len(kept) + 0.2, 0.8)
+    if not room.ends:
+        return
     left = 1.015
     axes.plot([left, left], [-1, 0], color=palette.ink, linewidth=1.5, transform=axes.get_yaxis_transform(), clip_on=False)
     axes.annotate(
@@ -247,15 +270,15 @@ def _round(size: float) -> float:
     return float(min((power, 2 * power, 5 * power, 10 * power), key=lambda each: abs(each - size)))
 
 
-def _skeleton(axes: Axes, shown: Shown, palette: Palette) -> None:
+def _skeleton(axes: Axes, shown: Shown, palette: Palette, room: Room, like: Shown) -> None:
     joints = [re.sub(r"[\s_.-]*x$", "", channel, flags=re.IGNORECASE) for channel in shown.sensor.channels[::3]]
-    cut = shown.cut.astype(np.float64)
-    frames = np.linspace(0, cut.shape[1] - 1, min(FIGURES, cut.shape[1])).round().astype(int)
-    body = cut[:, frames].reshape(len(joints), 3, -1)
-    across, up, sign = _axes_of(body, joints)
-    flat = np.stack([body[:, across], sign * body[:, up]], 1)  # (joint, 2, frame)
-    flat[:, 0] -= np.median(flat[:, 0])
-    width = 1.15 * max(float(np.ptp(flat[:, 0])), 0.45 * float(np.ptp(flat[:, 1])), 1e-6)
+    cuts = [each.cut.astype(np.float64) for each in (shown, like)]
+    frames = np.linspace(0, cuts[0].shape[1] - 1, min(room.figures, cuts[0].shape[1])).round().astype(int)
+    body, pattern = (cut[:, frames].reshape(len(joints), 3, -1) for cut in cuts)
+    across, up, sign = _axes_of(pattern, joints)
+    flat, known = (np.stack([each[:, across], sign * each[:, up]], 1) for each in (body, pattern))  # (joint, 2, frame)
+    flat[:, 0] -= np.median(known[:, 0])
+    width = 1.15 * max(float(np.ptp(known[:, 0])), 0.45 * float(np.ptp(known[:, 1])), 1e-6)
     lines = edges(joints)
     for number, frame in enumerate(frames):
         place = number * width

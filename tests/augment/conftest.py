@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -23,6 +23,17 @@ ACC = Sensor("wrist_acc", "acc", "g", 50.0, segment="wrist")
 GYRO = Sensor("wrist_gyro", "gyro", "rad/s", 50.0, segment="wrist")
 ANKLE = Sensor("ankle_acc", "acc", "g", 25.0, segment="ankle")
 BODY = Sensor("body", "skeleton", "m", 25.0, channels=tuple("abcdef"))
+JOINTS = ("hip_center", "spine", "left_hip", "left_knee", "right_hip", "right_knee")
+EVERY = (
+    ACC,
+    GYRO,
+    Sensor("left_acc", "acc", "g", 25.0, placement="left_ankle", segment="left_ankle"),
+    Sensor("right_acc", "acc", "g", 25.0, placement="right_ankle", segment="right_ankle"),
+    Sensor("body", "skeleton", "m", 25.0, channels=tuple(f"{joint}_{axis}" for joint in JOINTS for axis in "xyz")),
+    Sensor("cap", "eeg", "uV", 50.0, channels=("Fp1", "Fp2", "C3", "Cz", "C4", "O1", "O2")),
+    Sensor("band", "emg", "mV", 50.0, channels=tuple(f"e{i}" for i in range(32))),
+)
+"""Sensors of all kinds, so that every op has something to work on."""
 
 Fill = Callable[[Sensor, int, int], NDArray[Any]]
 
@@ -84,6 +95,17 @@ def build_windows(
     return Windows.cut(recordings, card)
 
 
+class Onlooker:
+    """A judge that looks at the first channel, whose size is what it believes and what it looks at."""
+
+    def probabilities(self, x: Mapping[str, Tensor]) -> Tensor:
+        first = next(iter(x.values()))[:, 0, 0].double().abs().clamp(0.1, 0.9)
+        return torch.stack([first, (1 - first) / 2, (1 - first) / 2], 1)
+
+    def attention(self, x: Mapping[str, Tensor]) -> Tensor:
+        return next(iter(x.values()))[:, 0].abs()
+
+
 @dataclass(frozen=True)
 class Bench:
     """What the tests of this folder share."""
@@ -96,6 +118,16 @@ class Bench:
     windows = staticmethod(build_windows)
 
     @staticmethod
+    def everything(length: int = 64, **more: Any) -> Windows:
+        """Windows of sensors of all kinds and of two rates."""
+        return build_windows(EVERY, length, **more)
+
+    @staticmethod
+    def spec(windows: Windows) -> Spec:
+        """A spec with all that an op may ask for."""
+        return replace(Spec.of(windows), visits=10, judge=Onlooker())
+
+    @staticmethod
     def draw(op: Transform, spec: Spec, n: int, seed: int = 0) -> dict[str, Any]:
         """Parameters of n windows, straight from the generator."""
         words = keys.bits(keys.mix(torch.arange(n) + (seed + 1) * 2**32), op.slots(spec))
@@ -106,7 +138,7 @@ class Bench:
         """All windows, augmented."""
         transform = parse(strategy) if isinstance(strategy, str) else strategy
         index = torch.arange(len(windows))
-        return Augmenter(transform, windows, spec, seed)(index, torch.full_like(index, draw))
+        return Augmenter(transform, windows, spec or Bench.spec(windows), seed)(index, torch.full_like(index, draw))
 
     @staticmethod
     def by_hand(

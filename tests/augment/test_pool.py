@@ -1,6 +1,8 @@
-"""Partners: in the pool, uniform, and as restricted."""
+"""Partners: in the pool, uniform, as restricted, and different from each other."""
 
 from __future__ import annotations
+
+from itertools import permutations
 
 import pytest
 import torch
@@ -11,6 +13,9 @@ from harkd.augment.keys import bits
 
 N = 10_000
 P = 0.001
+WHO = ["any", "same_class", "other_class", "same_subject", "other_subject"]
+every = pytest.mark.parametrize("who", WHO)
+restricted = pytest.mark.parametrize("who", WHO[1:])
 
 
 @pytest.fixture(scope="module")
@@ -21,59 +26,117 @@ def pool(bench) -> Pool:
     return Pool(windows.subset(order[(windows.labels[order] != 2) | (order % 2 == 0)]))
 
 
-def asked(pool: Pool, who: str):
+@pytest.fixture(scope="module")
+def small(bench) -> Pool:
+    """10 windows: class 0 has 1, class 1 has 3, class 2 has 6."""
+    windows = bench.windows((bench.acc,), 16, n=60)
+    return Pool(windows.subset(torch.cat([(windows.labels == label).nonzero()[:n, 0] for label, n in enumerate((1, 3, 6))])))
+
+
+def asked(pool: Pool, *who: str, seed: int = 7):
+    """Who asks (N,), and whom each is given (N, partners)."""
     index = torch.arange(N) % len(pool.windows)
-    return index, pool.partners(bits(torch.tensor(7), N), index, who)
+    return index, pool.partners(bits(bits(torch.tensor(seed), N), len(who)), index, who)
 
 
-@pytest.mark.parametrize("who", ["any", "same_class", "other_class", "same_subject", "other_subject"])
+def codes(pool: Pool, who: str) -> torch.Tensor:
+    if who.endswith("class"):
+        return pool.windows.labels
+    return torch.tensor([int(subject) for subject in pool.windows.subjects])
+
+
+def allowed(pool: Pool, position: int, who: str) -> torch.Tensor:
+    """Which windows a window may be given, as the restriction reads; it has companions."""
+    if who == "any":
+        return torch.ones(len(pool.windows), dtype=torch.bool)
+    fits = (codes(pool, who) == codes(pool, who)[position]) == who.startswith("same")
+    fits[position] = False
+    return fits
+
+
+@every
 def test_restrictions_hold_in_ten_thousand_draws(pool, who):
     index, partner = asked(pool, who)
-    assert int(partner.min()) >= 0
-    assert int(partner.max()) < len(pool.windows)
-    labels, subjects = pool.windows.labels.numpy(), pool.windows.subjects
-    same = {"class": labels[index] == labels[partner], "subject": subjects[index] == subjects[partner], "any": None}
-    side, _, kind = who.partition("_")
-    if side == "any":
-        assert 0 < same["class"].mean() < 1
-        assert 0 < same["subject"].mean() < 1
-    else:
-        assert same[kind].all() if side == "same" else not same[kind].any()
-    free = "subject" if kind == "class" else "class"  # the other property is not restricted
-    assert 0 < same[free].mean() < 1
+    assert partner.shape == (N, 1)
+    may = torch.stack([allowed(pool, position, who) for position in range(len(pool.windows))])
+    assert bool(may[index, partner[:, 0]].all())
 
 
-@pytest.mark.parametrize("who", ["any", "same_class", "other_class", "same_subject", "other_subject"])
+@every
 @pytest.mark.parametrize("position", [0, 17])
 def test_partners_are_uniform_over_those_allowed(pool, who, position):
-    words = bits(torch.tensor(11), N)
-    partner = pool.partners(words, torch.full((N,), position), who)
-    side, _, kind = who.partition("_")
-    codes = {"class": pool.windows.labels.numpy(), "subject": pool.windows.subjects, "": None}[kind]
-    n = len(pool.windows)
-    allowed = (
-        torch.ones(n, dtype=torch.bool) if side == "any" else torch.from_numpy((codes == codes[position]) == (side == "same"))
-    )
-    counts = torch.bincount(partner, minlength=n)
-    assert torch.equal(counts > 0, allowed)
-    assert stats.chisquare(counts[allowed]).pvalue > P
+    partner = pool.partners(bits(torch.tensor(11), N)[:, None], torch.full((N,), position), [who])[:, 0]
+    counts = torch.bincount(partner, minlength=len(pool.windows))
+    may = allowed(pool, position, who)
+    assert torch.equal(counts > 0, may)
+    assert stats.chisquare(counts[may]).pvalue > P
 
 
-def test_where_no_window_fits_any_may_be_drawn(bench):
+# Several at once
+
+
+@restricted
+def test_several_partners_of_a_kind_differ(pool, who):
+    index, partner = asked(pool, *[who] * 5)
+    ordered = partner.sort(1).values
+    assert bool((ordered[:, 1:] > ordered[:, :-1]).all())
+    may = torch.stack([allowed(pool, position, who) for position in range(len(pool.windows))])
+    assert bool(may[index[:, None], partner].all())
+
+
+def test_all_orders_of_three_partners_come_equally_often(small):
+    """Of the six windows of class 2 the first has five companions: 5 * 4 * 3 ordered choices, none of them favoured."""
+    index = torch.full((60 * 400,), 4)
+    partner = small.partners(bits(bits(torch.tensor(3), len(index)), 3), index, ["same_class"] * 3) - 5
+    counts = torch.bincount(partner[:, 0] * 25 + partner[:, 1] * 5 + partner[:, 2], minlength=125)
+    drawn = [a * 25 + b * 5 + c for a, b, c in permutations(range(5), 3)]
+    assert int(counts[drawn].sum()) == len(index)
+    assert stats.chisquare(counts[drawn]).pvalue > P
+
+
+@pytest.mark.parametrize(("position", "companions"), [(0, {0}), (2, {1, 3}), (9, {4, 5, 6, 7, 8})])
+def test_where_there_are_too_few_companions_all_are_given_and_some_come_again(small, position, companions):
+    index = torch.full((500,), position)
+    partner = small.partners(bits(bits(torch.tensor(9), 500), 7), index, ["same_class"] * 7)
+    first, again = partner[:, : len(companions)], partner[:, len(companions) :]
+    assert all(set(row) == companions for row in first.tolist())
+    assert all(set(column) == companions for column in again.T.tolist())
+
+
+def test_kinds_are_drawn_apart_and_come_back_in_their_places(pool):
+    """A partner depends on its own word and on those of its kind before it."""
+    who = ["other_class", "same_class", "any", "same_class", "other_subject"]
+    index, together = asked(pool, *who)
+    words = bits(bits(torch.tensor(7), N), len(who))
+    for place in (0, 2, 4):
+        assert torch.equal(together[:, place : place + 1], pool.partners(words[:, place : place + 1], index, [who[place]]))
+    assert torch.equal(together[:, [1, 3]], pool.partners(words[:, [1, 3]], index, ["same_class", "same_class"]))
+
+
+# Where nobody fits
+
+
+@pytest.mark.parametrize("who", ["other_class", "other_subject"])
+def test_where_no_window_fits_any_may_be_drawn(bench, who):
     single = Pool(bench.windows((bench.acc,), 16, n=12, classes=1, subjects=1))
-    for who in ("other_class", "other_subject"):
-        _, partner = asked(single, who)
-        assert stats.chisquare(torch.bincount(partner, minlength=12)).pvalue > P
+    _, partner = asked(single, who)
+    assert stats.chisquare(torch.bincount(partner[:, 0], minlength=12)).pvalue > P
 
 
-def test_a_class_of_one_window_is_its_own_partner(bench):
-    windows = bench.windows((bench.acc,), 16, n=12)
-    lonely = windows.subset(torch.tensor([0, *(windows.labels != 0).nonzero()[:, 0].tolist()]))
-    assert bool((Pool(lonely).partners(bits(torch.tensor(1), 50), torch.zeros(50, dtype=torch.int64), "same_class") == 0).all())
+@pytest.mark.parametrize("who", ["same_class", "same_subject"])
+def test_a_pool_of_one_window_gives_that_window(bench, who):
+    lonely = Pool(bench.windows((bench.acc,), 16, n=12).subset(torch.tensor([3])))
+    assert not bool(asked(lonely, who, who, who)[1].any())
 
 
-def test_a_partner_is_a_function_of_its_word(pool):
-    words, index = bits(torch.tensor(5), 100), torch.arange(100) % len(pool.windows)
-    for who in ("any", "other_class"):
-        whole = pool.partners(words, index, who)
-        assert torch.equal(pool.partners(words[40:41], index[40:41], who), whole[40:41])
+# A function of key and window
+
+
+@every
+def test_a_partner_is_a_function_of_its_words(pool, who):
+    index, whole = asked(pool, who, who, who)
+    words = bits(bits(torch.tensor(7), N), 3)
+    assert torch.equal(pool.partners(words[40:43], index[40:43], [who] * 3), whole[40:43])
+    before = words.clone()
+    pool.partners(words, index, [who] * 3)
+    assert torch.equal(words, before)

@@ -8,11 +8,13 @@ import pytest
 import torch
 from scipy import stats
 
-from harkd.augment import Augmenter, Compose, Draws, OneOf, Spec, Transform, keys, leaves, parse
+from harkd.augment import Augmenter, Compose, Draws, OneOf, Spec, Strength, Transform, keys, leaves, parse
+from harkd.augment.draws import samples
 from harkd.augment.jitter import Jitter, Scaling
 from harkd.augment.mixing import Mixup
+from harkd.augment.policy import Grow, RandAugment
 from harkd.augment.rotate import Rotate
-from harkd.augment.transform import always, nodes, pick, weighted_sum
+from harkd.augment.transform import always, nodes, weighted_sum
 from harkd.augment.warp import TimeWarp
 from harkd.datasets import Sensor, Statistics
 from harkd.errors import UsageError
@@ -120,13 +122,15 @@ def test_a_branch_is_what_it_would_be_at_its_position(bench):
     augmenter = Augmenter(parse("one_of(scaling(0.3), time_warp(0.3))"), windows)
     index = torch.arange(120)
     words = augmenter.draw_words(windows.ids, index)
-    assert words.shape[1] == 2 + (1 + 3) + (1 + 6)
+    assert words.shape[1] == 2  # those of branches are drawn for the windows that get there
     choice = keys.below(words[:, 1], 2)
+    node_keys = keys.window_keys(0, augmenter.hash, 3, windows.ids, index)
     x = windows.gather(index)
-    scaled = Scaling(0.3).apply(x, Scaling(0.3).sample(Draws(words[:, 3:6]), augmenter.spec), augmenter.spec)
-    warped = TimeWarp(0.3).apply(x, TimeWarp(0.3).sample(Draws(words[:, 7:]), augmenter.spec), augmenter.spec)
-    expected = pick(choice == 0, scaled, warped)
-    assert torch.equal(augmenter(index, index).x["wrist_acc"], expected["wrist_acc"])
+    moved = []
+    for position, op in ((1, Scaling(0.3)), (2, TimeWarp(0.3))):
+        own = keys.bits(node_keys[:, position], 1 + op.slots(augmenter.spec))
+        moved.append(op.apply(x, op.sample(Draws(own[:, 1:]), augmenter.spec), augmenter.spec)["wrist_acc"])
+    assert torch.equal(augmenter(index, index).x["wrist_acc"], torch.where(choice[:, None, None] == 0, *moved))
 
 
 def test_dense_labels_follow_the_chosen_branch(bench):
@@ -185,16 +189,52 @@ def test_assumptions_add_up():
     ("make", "message"),
     [
         (lambda: Compose((Jitter(),), p=0.5), "a sequence takes no p of its own; give it to its ops"),
-        (lambda: OneOf(()), "one_of needs at least one branch"),
-        (lambda: OneOf((Mixup(), Jitter())), "a mixing op cannot stand inside one_of"),
-        (lambda: OneOf((Jitter() + Mixup(),)), "a mixing op cannot stand inside one_of"),
+        (lambda: OneOf(()), "OneOf needs at least one op or strategy to choose from"),
+        (lambda: OneOf((Mixup(), Jitter())), "a mixing op cannot stand inside OneOf"),
+        (lambda: OneOf((Jitter() + Mixup(),)), "a mixing op cannot stand inside OneOf"),
         (lambda: OneOf((OneOf((Jitter(),)),), p=2), "p is a share of windows, from 0 to 1; got 2"),
-        (lambda: Stamp().at(0.5), "Stamp has no strength to set"),
+        (lambda: Grow((Jitter(), Scaling())), "Grow: takes one strategy; got 2"),
+        (lambda: RandAugment((OneOf((Jitter(),)),)), "the pool of RandAugment consists of single ops"),
     ],
 )
 def test_what_cannot_be_put_together(make, message):
     with pytest.raises(UsageError, match=message):
         make()
+
+
+def test_an_op_without_another_strength_is_done_more_often():
+    assert Stamp().at(0.25) == Stamp(p=0.25)
+    assert Stamp(p=0.5).scaled(0.5) == Stamp(p=0.25)
+    assert Stamp().at(0).idle
+
+
+def test_a_pool_is_one_node_and_its_ops_do_the_work():
+    policy = RandAugment((Jitter() + Scaling(), Rotate()))
+    assert policy.branches == (Jitter(), Scaling(), Rotate())
+    assert list(nodes(policy + Jitter())) == [policy, Jitter()]
+    assert list(leaves(policy)) == [Jitter(), Scaling(), Rotate()]
+    assert RandAugment((Rotate(90.0), Jitter())).assumes == {"rotation"}
+
+
+@pytest.mark.parametrize(
+    ("strength", "own", "wanted"),
+    [
+        (Strength("x", 0.5), 0.4, [0, 0.1, 0.2, 0.4]),
+        (Strength("x", 0.7, identity=1.0), 0.8, [1, 0.95, 0.9, 0.8]),
+        (Strength("x", 6, identity=1, whole=True), 5, [1, 2, 3, 5]),
+        (Strength("x", 8, identity=4096, whole=True, geometric=True), 16, [4096, 1024, 256, 16]),
+    ],
+)
+def test_strengths_between_the_identity_and_the_own(strength, own, wanted):
+    for magnitude, value in zip([0, 0.25, 0.5, 1], wanted, strict=True):
+        assert strength.between(magnitude, own) == pytest.approx(value)
+    told = strength.between(torch.tensor([[0], [0.25], [0.5], [1]]), own)
+    torch.testing.assert_close(told[:, 0], torch.tensor(wanted, dtype=torch.float32))
+
+
+@pytest.mark.parametrize(("share", "time", "count"), [(0.29, 100, 29), (0.7, 10, 7), (0.5, 513, 256), (1.0, 64, 64), (0.0, 9, 0)])
+def test_samples_of_a_share(share, time, count):
+    assert samples(torch.tensor([[share]]), time).item() == count
 
 
 # Draws and specs

@@ -16,6 +16,7 @@ import pytest
 
 import harkd.commands.list
 from harkd.__main__ import COMMANDS, main
+from harkd.commands import augment
 from harkd.commands.check import arguments, flags
 from harkd.commands.data import ACTIONS
 from harkd.commands.table import table
@@ -25,9 +26,9 @@ METHODS = ", ".join(sorted(METHOD_OPTIONS))
 
 MISTAKES = [
     # commands
-    ("trian", "unknown command 'trian': did you mean 'train'? (choose from data, demo, distill, "),
+    ("trian", "unknown command 'trian': did you mean 'train'? (choose from augment, data, demo, distill, "),
     ("Train", "unknown command 'Train': did you mean 'train'?"),
-    ("xyz", "unknown command 'xyz' (choose from data, "),
+    ("xyz", "unknown command 'xyz' (choose from augment, data, "),
     ("--versoin", "unknown option --versoin: did you mean --version?"),
     ("--seed 3 train", "unknown option --seed: options come after a command; see harkd --help"),
     # options that do not exist, here
@@ -84,7 +85,7 @@ MISTAKES = [
     # words
     ("train dscnn-xs", "harkd train has no use for 'dscnn-xs': see harkd train --help"),
     ("train net dscnn-xs", "harkd train has no use for 'net': did you mean --net?"),
-    ("list", "harkd list needs TOPIC: nets, methods, augmentations, datasets; see harkd list --help"),
+    ("list", "harkd list needs TOPIC: nets, methods, datasets; see harkd list --help"),
     ("list net", "unknown topic 'net': did you mean 'nets'?"),
     ("list nets all", "harkd list has no use for 'all': see harkd list --help"),
     ("data", "harkd data needs ACTION: list, info, fetch, check, prepare, preview, init, schema; see harkd data --help"),
@@ -158,8 +159,13 @@ def test_every_help_tells_every_option_in_plain_text(
     assert "\x1b" not in told.out
     assert not any(line != line.rstrip() for line in told.out.splitlines())
     assert max(map(len, told.out.splitlines())) <= int(columns)
-    wanted = {"train": flags(Train), "distill": [*flags(Pair), "--temperature"], "data": list(ACTIONS)}.get(command, ["--json"])
-    assert all(flag in told.out for flag in wanted)
+    wanted = {
+        "train": flags(Train),
+        "distill": [*flags(Pair), "--temperature"],
+        "data": list(ACTIONS),
+        "augment": list(augment.ACTIONS),
+    }
+    assert all(flag in told.out for flag in wanted.get(command, ["--json"]))
 
 
 @pytest.mark.parametrize("action", [name for name in ACTIONS if name != "list"])
@@ -235,7 +241,7 @@ def test_a_table_that_cannot_be_narrow_enough_becomes_blocks() -> None:
 
 
 @pytest.mark.parametrize("columns", [20, 30, 40, 55, 80, 200])
-@pytest.mark.parametrize("topic", ["nets", "methods", "augmentations", "datasets"])
+@pytest.mark.parametrize("topic", ["nets", "methods", "datasets"])
 def test_narrow_listings_lose_nothing(harkd: Any, monkeypatch: pytest.MonkeyPatch, topic: str, columns: int) -> None:
     wide = harkd("list", topic).out
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -334,7 +340,7 @@ def test_a_training_on_a_narrow_terminal_without_colours(world: Any, tmp_path: P
     [
         lambda w, t, d: ["list", "nets"],
         lambda w, t, d: ["list", "methods"],
-        lambda w, t, d: ["list", "augmentations"],
+        lambda w, t, d: ["augment", "list"],
         lambda w, t, d: ["list", "datasets"],
         lambda w, t, d: ["data", "list"],
         lambda w, t, d: ["data", "info", str(w.card), "--data-folder", str(w.folder)],
@@ -347,7 +353,7 @@ def test_a_training_on_a_narrow_terminal_without_colours(world: Any, tmp_path: P
     ids=[
         "nets",
         "methods",
-        "augmentations",
+        "augment list",
         "datasets",
         "data list",
         "data info",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import tomli_w
 
-from harkd.augment import check_invariances, parse, to_text
+from harkd.augment import check_invariances, parse
 from harkd.commands import cli
 from harkd.datasets import read_card
 from harkd.methods import METHODS
@@ -44,19 +44,6 @@ def test_methods(harkd: Any) -> None:
     assert {row["name"]: row["teachers"] for row in rows} == {key: m.teachers[1] for key, m in METHODS.items()}
     assert all(row["source"] and row["evidence"] and row["about"] for row in rows)
     assert columns(harkd("list", "methods").out) == list(METHODS)
-
-
-def test_augmentations(harkd: Any) -> None:
-    rows = harkd("list", "augmentations", "--json").json
-    assert {row["kind"] for row in rows} == {"op", "mixing op", "strategy"}
-    for row in rows:
-        assert to_text(parse(row["default"])) == row["default"]  # can be given as it is
-        assert row["name"] in row["default"] or to_text(parse(row["name"])) == row["default"]
-        assert len(row["about"].splitlines()) == 1
-    told = harkd("list", "augmentations").out
-    assert columns(told) == [row["name"] for row in rows]
-    assert to_text(parse("removal(0.5) + shifting(0.5)")) == "removal(0.5)+shifting(0.5)"
-    assert "removal(0.5) + shifting(0.5)" in told
 
 
 def test_datasets(harkd: Any) -> None:

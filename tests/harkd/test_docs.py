@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,27 +17,85 @@ from xml.etree import ElementTree
 
 import pytest
 
+from harkd.augment import OPS, parse, strategy_names
+from harkd.augment.ops import NODES
 from harkd.datasets import names, read_card
 from harkd.datasets.card import CARDS
-from harkd.datasets.prepare import STEPS, parse
+from harkd.datasets.prepare import STEPS
+from harkd.datasets.prepare import parse as parse_preparation
+from harkd.report.catalogue import catalogue
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), *(DOCS.parent / name for name in ("README.md", "CONTRIBUTING.md"))]
+OPS_PAGES = DOCS / "augmentations"
+PAGES = [*sorted(DOCS.glob("*.md")), OPS_PAGES / "index.md", *(DOCS.parent / name for name in ("README.md", "CONTRIBUTING.md"))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def beside() -> Iterator[None]:
+    """The programs in docs import each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(DOCS), *sys.path])
+        yield
 
 
 @pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def generate(beside: None) -> ModuleType:
+    return importlib.import_module("generate")
+
+
+@pytest.fixture(scope="module")
+def pictures(beside: None) -> ModuleType:
+    return importlib.import_module("op_pictures")
 
 
 def test_the_generated_pages_are_up_to_date(generate: Any) -> None:
     for name, text in generate.pages().items():
         assert (DOCS / name).read_text(encoding="utf-8") == text, f"run python docs/generate.py: docs/{name} is old"
+
+
+def test_no_augmentation_lacks_a_page() -> None:
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in OPS_PAGES.glob("*.md")}
+    index = pages.pop("index")
+    assert set(pages) == {*OPS, *NODES}
+    assert re.findall(r"\]\((\w+)\.md\)", index) == list(dict.fromkeys(re.findall(r"\]\((\w+)\.md\)", index)))
+    assert set(re.findall(r"\]\((\w+)\.md\)", index)) == set(pages)
+    for name in strategy_names():
+        assert f"| `{name}` |" in index
+    for name, kind in {**OPS, **NODES}.items():
+        for option in (f.name for f in fields(kind) if f.name != "branches"):
+            assert f"| `{option}` |" in pages[name], name
+    assert "| `fill` | `mean` | mean, zero, hold |" in pages["removal"]
+    assert "it assumes that *rotation* does not change the class" in pages["rotate"]
+    assert "Magnitude 0 is `max_angle` 0, which changes nothing; magnitude 1 is 180. Allowed is 0 to 180." in pages["rotate"]
+    assert "kept if *pace* does not change it" in pages["time_warp"]
+
+
+@pytest.mark.slow
+def test_every_augmentation_has_a_picture_that_shows_something(pictures: Any) -> None:
+    for entry in catalogue():
+        if entry.kind == "strategy":
+            continue
+        example, case = pictures.shown(entry)
+        assert case.recorded.title == "recorded"
+        (op,) = parse(entry.strategy).ops
+        assert len(case.drawn) == (3 if entry.kind == "policy" else 1 + (op != op.at(1)))
+        moved = [max(pictures.changes(example, case.recorded, state).values()) for state in case.drawn]
+        assert max(moved) > 0, entry.name
+        kinds = {sensor.kind for sensor in example.windows.sensors.values()}
+        assert not entry.sensors or kinds & set(entry.sensors)
+
+
+@pytest.mark.parametrize("name", ["rotate", "channels_symmetry", "rotate_vertical", "mixup", "trivial_augment"])
+def test_a_picture_is_part_of_its_page(pictures: Any, name: str) -> None:
+    html = pictures.picture(name)
+    assert html == pictures.picture(name)
+    figure = ElementTree.fromstring(html)
+    drawings = figure.findall("div/div/svg")
+    assert len(drawings) == (2 if name == "mixup" else 1)
+    assert all(drawing.get("aria-label") for drawing in drawings)
+    assert "var(--distilled" in html
+    assert "\n\n" not in html  # the directive that holds it would end there
+    assert not re.search(r"https?:|@import", html)
 
 
 def test_the_table_has_every_data_set_and_says_where_it_was_checked() -> None:
@@ -52,13 +112,13 @@ def test_the_card_of_the_guide_is_one_and_its_steps_are_understood(tmp_path: Pat
     block = guide.split("```toml\n")[1].split("```")[0]
     (tmp_path / "gym.toml").write_text(block, encoding="utf-8")
     card = read_card(str(tmp_path / "gym.toml"))
-    assert [type(step).__name__ for step in parse(card.prepare)] == ["Resample", "Fill"]
+    assert [type(step).__name__ for step in parse_preparation(card.prepare)] == ["Resample", "Fill"]
     table = guide.split("| step | does |")[1].split("##")[0]
     named = [word for row in table.splitlines()[2:] if row for word in re.findall(r"`([^`]+)`", row.split("|")[1])]
     defaults = {"lowpass": "lowpass(5)", "highpass": "highpass(1)"}
     assert {word.split("(")[0] for word in named} == set(STEPS)
     for word in named:
-        assert len(parse(defaults.get(word, word))) == 1
+        assert len(parse_preparation(defaults.get(word, word))) == 1
 
 
 def test_the_schema_knows_every_key_of_the_cards() -> None:
@@ -146,4 +206,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     for page in DOCS.glob("*.md"):
         assert (tmp_path / "html" / "docs" / f"{page.stem}.html").is_file(), page.name
     assert "docs/index.html" in (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
+    for page in OPS_PAGES.glob("*.md"):
+        html = (tmp_path / "html" / "docs" / "augmentations" / f"{page.stem}.html").read_text(encoding="utf-8")
+        assert ('class="drawing"' in html) == (page.stem != "index"), page.name
     assert 'href="architecture.html"' in (tmp_path / "html" / "docs" / "index.html").read_text(encoding="utf-8")

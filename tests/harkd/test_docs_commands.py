@@ -34,7 +34,7 @@ SHORTER = {
 }
 """Appended to a command; the last one of two equal flags counts. Runs on the reader's own recordings take seconds as they are."""
 OWN = "recordings.toml"
-EXACT = {"list", "data", "--version"}
+EXACT = {"list", "augment", "data", "--version"}
 """Commands whose output is compared to the last digit: it depends on no trained net."""
 NOT_RUN = {
     ("README.md", "pip install -c constraints.txt -e ."),
