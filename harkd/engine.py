@@ -83,6 +83,9 @@ def fit(
         if saved and number < saved[1]["phase"]:
             continue
         stage = _Stage(phase, train, spec, bank, place, precision, compiled, (seed, augment_seed), offset, validation)
+        if watcher:
+            for reason in stage.left_out():
+                watcher.say(reason)
         epoch, tally, stopped = 0, Tally(), False
         if saved and number == saved[1]["phase"]:
             restore(stage.stateful(), saved[0], "stage")
