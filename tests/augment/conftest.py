@@ -159,3 +159,10 @@ class Bench:
 @pytest.fixture(scope="session")
 def bench() -> Bench:
     return Bench()
+
+
+@pytest.fixture(scope="session")
+def thousand() -> tuple[Windows, Spec]:
+    """1,200 windows of all kinds of sensors, and a spec with all that an op may ask for."""
+    windows = Bench.everything(32, n=1200)
+    return windows, Bench.spec(windows)

@@ -158,13 +158,13 @@ def test_shape_and_dtype_are_kept(bench, strategy, length):
 def caps(bench):
     """Windows of sensors with 1 to 40 channels, or as many triples, and their specs."""
     made = []
-    for n in range(1, 41):
+    for n in (*range(1, 10), 16, 17, 32, 33, 40):
         axes = tuple(f"{i}_{axis}" for i in range(n) for axis in "xyz")
         cap = Sensor("cap", "eeg", "uV", 50.0, channels=CHANNELS[:n])
         arm = Sensor("arm", "acc", "g", 50.0, channels=axes, segment="arm")
         turn = Sensor("turn", "gyro", "rad/s", 50.0, channels=axes, segment="leg")
         body = Sensor("body", "skeleton", "m", 50.0, channels=axes)
-        windows = bench.windows((cap, arm, turn, body) if n % 5 == 1 else (cap, arm), 32, n=12)
+        windows = bench.windows((cap, arm, turn, body) if n in (1, 6, 16) else (cap, arm), 32, n=12)
         made.append((windows, bench.spec(windows)))
     return made
 
@@ -336,25 +336,19 @@ def test_a_p_that_is_no_share_is_refused(name, p):
 
 
 @every
-@pytest.mark.parametrize("size", [1, 13, 40])
+@pytest.mark.parametrize("size", [1, 13])
 def test_the_batch_changes_nothing(bench, strategy, size):
     """Any batch size, any order, any mixture of draws: to the bit."""
-    windows = bench.everything(65, n=60)
+    windows = bench.everything(65, n=36)
     augmenter = Augmenter(strategy, windows, bench.spec(windows))
-    index, draw = torch.arange(60), torch.arange(60) % 7
+    index, draw = torch.arange(36), torch.arange(36) % 7
     whole = augmenter(index, draw)
-    order = torch.argsort(bits(torch.tensor(1), 60))
+    order = torch.argsort(bits(torch.tensor(1), 36))
     parts = [augmenter(i, draw[i]) for i in order.split(size)]
     for name, x in whole.x.items():
         assert bitwise(torch.cat([part.x[name] for part in parts]), x[order])
     for name, y in whole.targets.items():
         assert bitwise(torch.cat([part.targets[name] for part in parts]), y[order])
-
-
-@pytest.fixture(scope="module")
-def thousand(bench):
-    windows = bench.everything(32, n=1200)
-    return windows, bench.spec(windows)
 
 
 @every
