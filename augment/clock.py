@@ -12,17 +12,10 @@ from harkd.augment.draws import Draws, Strength
 from harkd.augment.keys import white_noise
 from harkd.augment.spec import Spec
 from harkd.augment.transform import Params, Transform
-from harkd.augment.warp import TimeTransform
+from harkd.augment.warp import TimeTransform, taken
 from harkd.datasets import Signals
 from harkd.datasets.card import Invariance
 from harkd.errors import UsageError
-
-
-def taken(x: Tensor, at: Tensor) -> Tensor:
-    """Read x (batch, channel, time) at whole samples (batch, time'): as `gather` does, in a third of its time."""
-    size = torch.int32 if x.numel() < 2**31 else torch.int64
-    rows = torch.arange(0, x.numel(), x.shape[2], dtype=size, device=x.device).view(*x.shape[:2], 1)
-    return x.reshape(-1).index_select(0, (rows + at.to(size)[:, None]).view(-1)).view(*x.shape[:2], -1)
 
 
 @dataclass(frozen=True)
@@ -178,7 +171,7 @@ class PacketLoss(Transform):
         from_end = torch.arange(time, 0, -1, dtype=torch.int32, device=lost.device) * ~lost
         # Ends have a sample on one side only; a window that is lost as a whole has none, and keeps its first.
         first = (time - from_end.amax(1, keepdim=True)) % time
-        before = torch.maximum(from_start.cummax(1).values, first)
+        before = torch.maximum(from_start.cummax(1).values, first).long()
         if self.fill == "hold":
             return before, before
         after = time - from_end.flip(1).cummax(1).values.flip(1)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _MASK = 2**64 - 1
@@ -32,10 +34,27 @@ def signed(value: int) -> int:
 
 
 def mix(z: Tensor) -> Tensor:
-    """The SplitMix64 finaliser, elementwise on int64. The masks make the arithmetic shifts logical ones."""
+    """The SplitMix64 finaliser, elementwise on int64."""
+    if z.device.type == "cpu":
+        # NumPy has unsigned numbers and starts an operation sooner: it takes a half to a quarter of the time.
+        return torch.from_numpy(_mix_array(z.numpy().view(np.uint64)).view(np.int64))
+    return _mix_tensor(z)
+
+
+def _mix_tensor(z: Tensor) -> Tensor:
+    # The masks make the arithmetic shifts logical ones.
     z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * signed(_M1)
     z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * signed(_M2)
     return z ^ ((z >> 31) & 0x1FFFFFFFF)
+
+
+def _mix_array(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = np.asarray(z ^ (z >> 30))
+    z *= _M1
+    z ^= z >> 27
+    z *= _M2
+    z ^= z >> 31
+    return z
 
 
 def mix_int(z: int) -> int:
@@ -72,7 +91,7 @@ def bits(key: Tensor, n: int) -> Tensor:
 
 def uniform(words: Tensor) -> Tensor:
     """Random words to float32 in [0, 1): 24 bits, exact."""
-    return ((words >> 40) & 0xFFFFFF).float() * 2.0**-24
+    return (words >> 40).bitwise_and_(0xFFFFFF).float().mul_(2.0**-24)
 
 
 def normal(words: Tensor) -> Tensor:
@@ -85,7 +104,7 @@ def normal(words: Tensor) -> Tensor:
 
 def table_index(words: Tensor) -> Tensor:
     """Random words to positions in a table of 65,536 quantiles."""
-    return (words >> (64 - _TABLE_BITS)) & (2**_TABLE_BITS - 1)
+    return (words >> (64 - _TABLE_BITS)).bitwise_and_(2**_TABLE_BITS - 1)
 
 
 def below(words: Tensor, n: int | Tensor) -> Tensor:

@@ -38,15 +38,20 @@ def warp_gather(x: Tensor, positions: Tensor) -> Tensor:
     time = x.shape[-1]
     if time == 1:
         return x.expand(-1, -1, positions.shape[1]).clone()
-    across = positions.to(x.dtype) * (2 / (time - 1)) - 1
-    grid = torch.stack([across, torch.zeros_like(across)], -1)[:, None]
+    # Where to look across and down, which is 0, in two planes: as pairs they take as long to write as the samples to read.
+    grid = x.new_zeros(2, len(positions), 1, positions.shape[1])
+    grid[0, :, 0] = positions.to(x.dtype) * (2 / (time - 1)) - 1
+    grid = grid.permute(1, 2, 3, 0)
     return grid_sample(x[:, :, None], grid, mode="bilinear", padding_mode="border", align_corners=True)[:, :, 0]
 
 
+def taken(x: Tensor, at: Tensor) -> Tensor:
+    """Read x (batch, channel, time) at whole samples (batch, time')."""
+    return x.gather(2, at[:, None].expand(-1, x.shape[1], -1))
+
+
 def _read(x: Tensor, positions: Tensor) -> Tensor:
-    if positions.is_floating_point():
-        return warp_gather(x, positions)
-    return x.gather(2, positions[:, None].expand(-1, x.shape[1], -1))
+    return warp_gather(x, positions) if positions.is_floating_point() else taken(x, positions)
 
 
 def _check_knots(knots: int) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from harkd.augment import ArrayAugment, Augmenter, parse
 from harkd.datasets import Sensor, from_arrays
@@ -61,19 +63,36 @@ def test_one_rotation_for_both_sensors_of_the_wrist():
     torch.testing.assert_close(given[:, 3:].transpose(1, 2) @ turn, x[:, 3:].transpose(1, 2), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+LOADER = """
+import sys
+import torch
+from torch.utils.data import DataLoader
+from harkd.augment import ArrayAugment
+from harkd.datasets import Sensor
+
+sensors = [Sensor("acc", "acc", "g", 50.0)]
+x, y = torch.randn(40, 3, 32, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 4
+augment = ArrayAugment("jitter(0.1)|mixup(0.2)", x, y, sensors=sensors)
+
+
+def two_epochs():
+    torch.manual_seed(3)
+    loader = DataLoader(range(len(augment)), batch_size=16, collate_fn=augment.collate, num_workers=int(sys.argv[1]))
+    return [[x.clone() for x, _ in loader] for _ in range(2)]
+
+
+first, again = two_epochs(), two_epochs()
+assert [len(x) for x in first[0]] == [16, 16, 8]
+assert all(torch.equal(a, b) for one, two in zip(first, again) for a, b in zip(one, two))
+assert not torch.equal(first[0][0], first[1][0])
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_data_loader_makes_new_windows_every_epoch_and_the_same_every_run(workers):
-    augment = ArrayAugment("jitter(0.1)|mixup(0.2)", X, Y, sensors=SENSORS, layout="bct")
-
-    def two_epochs():
-        torch.manual_seed(3)
-        loader = DataLoader(range(len(augment)), batch_size=16, collate_fn=augment.collate, num_workers=workers)
-        return [[x.clone() for x, _ in loader] for _ in range(2)]
-
-    first, again = two_epochs(), two_epochs()
-    assert [len(x) for x in first[0]] == [16, 16, 8]
-    assert all(torch.equal(a, b) for one, two in zip(first, again, strict=True) for a, b in zip(one, two, strict=True))
-    assert not torch.equal(first[0][0], first[1][0])
+    """In a process of its own, as the workers are forked."""
+    ran = subprocess.run([sys.executable, "-c", LOADER, workers], capture_output=True, text=True, timeout=300, check=False)
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize(

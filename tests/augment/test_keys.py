@@ -75,10 +75,11 @@ def test_splitmix_known_answers():
     assert [int(word) % 2**64 for word in words] == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
-def test_mix_on_tensors_and_on_ints_agree():
+@pytest.mark.parametrize("mix", [keys.mix, keys._mix_tensor], ids=["on the CPU", "on other devices"])
+def test_mix_on_tensors_and_on_ints_agree(mix):
     rng = random.Random(0)
     numbers = [0, 1, 2**63 - 1, 2**63, 2**64 - 1, *(rng.getrandbits(64) for _ in range(500))]
-    mixed = keys.mix(torch.tensor([keys.signed(z) for z in numbers]))
+    mixed = mix(torch.tensor([keys.signed(z) for z in numbers]))
     assert mixed.tolist() == [keys.signed(keys.mix_int(z)) for z in numbers]
 
 

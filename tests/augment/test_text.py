@@ -18,6 +18,7 @@ from harkd.augment.warp import MagnitudeWarp, Shifting, TimeWarp
 from harkd.errors import UsageError
 
 OPENING = "an op name, a number, a text in quotes or one of ( ) + | , ="
+NUMBER = "Input should be a valid number, unable to parse string as a number"
 CHOOSE = ", ".join(sorted([*OPS, *NODES, *strategy_names(), "none"]))
 
 # Random strategies
@@ -228,7 +229,7 @@ def test_the_text_of_a_single_op():
         ("jitter(p=2)", 1, "p is a share of windows, from 0 to 1; got 2.0"),
         ("jitter(p=-0.5)", 1, "p is a share of windows, from 0 to 1; got -0.5"),
         ("one_of(jitter, p=2)", 1, "p is a share of windows, from 0 to 1; got 2.0"),
-        ("one_of(jitter, p=often)", 1, "one_of: p: Input should be a valid number"),
+        ("one_of(jitter, p=often)", 1, f"one_of: p: {NUMBER} (found 'often')"),
         ("one_of(jitter, p=true)", 16, "p: expected something like 1, found true"),
         ("jitter(true)", 8, "sigma: expected something like 0.05, found true"),
         ("jitter(0.05, exact=1)", 14, "exact: expected something like false, found 1"),

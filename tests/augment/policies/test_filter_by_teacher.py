@@ -57,7 +57,7 @@ def test_the_bound_is_a_share_of_the_clean_probability(bench):
 
 def test_without_a_teacher_or_classes_it_is_refused(bench):
     with pytest.raises(UsageError, match="filter_by_teacher asks a trained teacher: use it with `harkd distill`"):
-        bench.augment("filter_by_teacher(jitter(0.1))", bench.windows())
+        Augmenter(parse("filter_by_teacher(jitter(0.1))"), bench.windows())
     unlabelled = bench.windows((bench.acc,), labelled=False)
     with pytest.raises(UsageError, match="these windows have no classes"):
         bench.augment("filter_by_teacher(jitter(0.1))", unlabelled, spec=replace(Spec.of(unlabelled), judge=Judge(1.0)))
