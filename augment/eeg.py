@@ -12,7 +12,6 @@ from torch import Tensor
 
 from harkd.augment.cap import CAP
 from harkd.augment.channel import ChannelGain
-from harkd.augment.cutmix import choose
 from harkd.augment.draws import Draws, Strength
 from harkd.augment.keys import below
 from harkd.augment.pool import Partner
@@ -195,7 +194,7 @@ class SegmentationReconstruction(Mixing):
             piece = torch.arange(time, device=source.device) * source.shape[1] // time
             of = source[:, piece][:, None]
             for number, other in enumerate(others, 1):
-                signal = choose(of == number, other[name], signal)
+                signal = torch.where(of == number, other[name], signal)
             moved[name] = signal
         return moved, torch.ones(len(source), device=source.device)
 
