@@ -142,10 +142,11 @@ def _normals(device: torch.device) -> Tensor:
 
 @lru_cache
 def _noise(device: torch.device, spare: int) -> Tensor:
-    """(2**22 + spare,) standard normals, the same numbers on every device and for every `spare`."""
+    """(2, 2**22 + spare) standard normals and their negatives, the same numbers on every device and for every `spare`."""
     words = bits(torch.tensor(signed(stream("noise bank"))), 2**NOISE_BITS + spare)
     fraction = (((words >> 11) & (2**53 - 1)).double() + 0.5) * 2.0**-53
-    return torch.special.ndtri(fraction).float().to(device)
+    normals = torch.special.ndtri(fraction).float()
+    return torch.stack([normals, -normals]).to(device)
 
 
 def white_noise(words: Tensor, row: int) -> Tensor:
@@ -156,9 +157,9 @@ def white_noise(words: Tensor, row: int) -> Tensor:
     """
     # The length is rounded up, so that few banks are ever built.
     bank = _noise(words.device, max(_SPARE, 1 << row.bit_length()))
-    # Overlapping rows of one line are a view, so a batch of rows is one copy.
-    rows = bank.unfold(0, row, 1).index_select(0, below(words, 2**NOISE_BITS))
-    return rows.mul_((1.0 - 2.0 * (words & 1)).unsqueeze(1))
+    # Overlapping rows of one line are a view, so a batch of rows is one copy; their negatives stand behind them.
+    start = below(words, 2**NOISE_BITS) + (words & 1) * bank.shape[1]
+    return bank.view(-1).unfold(0, row, 1).index_select(0, start)
 
 
 def exact_noise(words: Tensor, row: int) -> Tensor:
