@@ -109,6 +109,11 @@ class Augmenter:
         return keys.window_keys(self.seed, strategy, len(self._executor.nodes), ids, draw)
 
     @property
+    def changes(self) -> bool:
+        """Whether there is any op: else all draws of a window are the recorded one."""
+        return any(True for _ in leaves(self.strategy))
+
+    @property
     def learns(self) -> bool:
         """Whether the strategy changes with what happens in training."""
         return bool(self.memory.learners)

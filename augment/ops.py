@@ -129,7 +129,7 @@ NODES: dict[str, type[Branching]] = {
     "grow_with_loss": GrowWithLoss,
     "one_of": OneOf,
     "rand_augment": RandAugment,
-    "trivial_augment": TrivialAugment,
+    "trivial": TrivialAugment,
     "uniform_augment": UniformAugment,
 }
 """Choices, policies and wrappers by name: what takes strategies as its arguments."""

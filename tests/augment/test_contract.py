@@ -60,7 +60,7 @@ MORE = [
     "quantize(9, how=quantile, compat=true)",
     "speed_warp(8, changes=9)",
     "packet_loss(0.3, fill=linear)",
-    "jeon_mix1+trivial_augment(jitter(0.3)+rotate(15)+time_warp(0.3), p=0.5)|mixup(0.2)+cutmix()",
+    "jeon_mix1+trivial(jitter(0.3)+rotate(15)+time_warp(0.3), p=0.5)|mixup(0.2)+cutmix()",
     "grow(rand_augment(jitter(0.3)+rotate(15)+shifting(0.5)), over=0.1)+one_of(reverse(), aug_mix(scaling(0.1)+jitter(0.1)))",
 ]
 WINDOWED = {"tsaug"}
@@ -394,7 +394,7 @@ def test_the_key_holds_the_whole_strategy(bench):
 
 def test_a_raised_version_changes_the_draws(bench, monkeypatch):
     windows = bench.everything()
-    for text in ("jitter(0.05)+rotate(15)", "trivial_augment(jitter(0.05)+rotate(15))"):
+    for text in ("jitter(0.05)+rotate(15)", "trivial(jitter(0.05)+rotate(15))"):
         before = bench.augment(text, windows)
         with monkeypatch.context() as patch:
             patch.setattr(OPS["rotate"], "VERSION", OPS["rotate"].VERSION + 1)

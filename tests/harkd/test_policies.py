@@ -130,14 +130,14 @@ class Listener:
 def test_what_a_pool_leaves_out_is_said(toy):
     """The toy data have one wrist: there is no other segment that could stay."""
     listener = Listener()
-    train(toy, "trivial_augment(jitter(0.1)+sensor_dropout(0.3))", teacher=False, epochs=1, watcher=listener)
+    train(toy, "trivial(jitter(0.1)+sensor_dropout(0.3))", teacher=False, epochs=1, watcher=listener)
     (told,) = listener.told
     assert told.startswith("sensor_dropout(0.3) is left out of its pool: SensorDropout keeps one segment at least")
 
 
 def test_a_pool_that_can_do_nothing_is_refused(toy):
     with pytest.raises(UsageError, match=r"no op of this pool can do anything with these windows\. sensor_dropout"):
-        train(toy, "trivial_augment(sensor_dropout(0.3)+channels_symmetry())")
+        train(toy, "trivial(sensor_dropout(0.3)+channels_symmetry())")
 
 
 def test_growing_begins_with_clean_windows(toy):
