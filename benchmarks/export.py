@@ -23,11 +23,12 @@ from harkd.export.verify import AGREEMENT, DROP, OVERHEAD, PARITY, STEPS, agreem
 from harkd.exporting import export_run
 from harkd.files import write_atomically
 from harkd.options import QAT, Machine
+from harkd.parts import data_of
 from harkd.player import predict
 from harkd.progress import Display
 from harkd.runs import Run
 from harkd.schema import validate
-from harkd.training import Session, data_of
+from harkd.training import Session
 
 HEAD = (
     "student",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,8 +13,11 @@ from torch.utils._pytree import tree_leaves
 
 from harkd.augment import Augmenter
 from harkd.datasets import Windows
+from harkd.errors import HarkdError
+from harkd.files import write_atomically
 from harkd.nets import Outputs
 from harkd.player import CHUNK, Player, PlayerJudge, Precision
+from harkd.runs import tensor_bytes, tensors_of
 
 HELD = frozenset({"logits", "embedding"})
 """What the bank holds of Outputs. Feature maps are too large: who needs them asks the teacher itself."""
@@ -21,25 +25,60 @@ HELD = frozenset({"logits", "embedding"})
 
 @dataclass
 class DrawBank:
-    """Answers of frozen players in memory, filled by whole draws, read by (draw, window). Runs that share a teacher, a strategy
-    and an augmentation seed may share one bank.
+    """Answers of frozen players, filled by whole draws, read by (draw, window). Runs that share a teacher, a strategy and an
+    augmentation seed may share one bank.
 
     Looking up is equal to the bit to asking the teacher, because both run in padded chunks of the same size.
+
+    Attributes:
+        folder: keeps the draws for other processes and later runs; memory then holds those of the current epoch only. Without
+            a folder all stay in memory.
     """
 
+    folder: Path | None = None
     _shelves: dict[str, dict[int, Outputs]] = field(default_factory=dict)
 
-    def require(self, key: str, draw: int, answer: Callable[[Tensor, Tensor], Outputs], windows: Windows) -> None:
-        """Make sure that a draw is there: `answer(index, draw)` is asked for all windows if it is not."""
+    @property
+    def lasting(self) -> bool:
+        """Whether draws are worth keeping that come but once in a run: another run may ask for them."""
+        return self.folder is not None
+
+    def require(self, key: str, draws: Sequence[int], answer: Callable[[Tensor, Tensor], Outputs], windows: Windows) -> None:
+        """Make sure that some draws are there: `answer(index, draw)` is asked for all windows of those that are not.
+
+        Of its Outputs logits are held, and the embedding if it gives one.
+        """
         shelf = self._shelves.setdefault(key, {})
-        if draw in shelf:
-            return
+        if self.lasting:
+            for draw in shelf.keys() - set(draws):
+                del shelf[draw]
+        for draw in draws:
+            if draw not in shelf:
+                shelf[draw] = self._kept(key, draw, windows) or self._asked(key, draw, answer, windows)
+
+    def _asked(self, key: str, draw: int, answer: Callable[[Tensor, Tensor], Outputs], windows: Windows) -> Outputs:
         parts = []
         for index in torch.arange(len(windows), device=windows.device).split(16 * CHUNK):
             told = answer(index, torch.full_like(index, draw))
             parts.append((told.logits, told.embedding))
         embedding = None if parts[0][1] is None else torch.cat([part[1] for part in parts if part[1] is not None])
-        shelf[draw] = Outputs(torch.cat([part[0] for part in parts]), embedding=embedding)
+        found = Outputs(torch.cat([part[0] for part in parts]), embedding=embedding)
+        if self.folder is not None:
+            tensors = {"logits": found.logits} | ({} if embedding is None else {"embedding": embedding})
+            write_atomically(self.folder / key / f"{draw}.safetensors", tensor_bytes(tensors))
+        return found
+
+    def _kept(self, key: str, draw: int, windows: Windows) -> Outputs | None:
+        """A draw from the folder; None if it is not there, or damaged."""
+        if self.folder is None:
+            return None
+        path = self.folder / key / f"{draw}.safetensors"
+        try:
+            tensors = tensors_of(path.read_bytes(), path)
+        except (OSError, HarkdError):
+            return None
+        there = {name: tensor.to(windows.device) for name, tensor in tensors.items()}
+        return Outputs(there["logits"], embedding=there.get("embedding"))
 
     def look_up(self, key: str, index: Tensor, draw: Tensor, draws: list[int]) -> Outputs:
         """The answers for windows at `index` (batch,) in their draws (batch,); `draws` lists the numbers that may occur."""

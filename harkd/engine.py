@@ -202,25 +202,36 @@ class _Stage:
 
         So is who sees the student's window where the curriculum changes its form.
         """
-        self.bank, self.keys = bank, {}
+        self.bank, self.keys, self.constant = bank, dict[str, str](), set[str]()
+        if not self.phase.objective.needs <= HELD:
+            return
         presents = type(self.phase.curriculum).present is not Curriculum.present
-        if self.phase.curriculum.draws and self.phase.objective.needs <= HELD:
-            for name, player in self.phase.players.items():
-                seeks = presents or self.augmenter.learns  # then nobody knows beforehand what the student will see
-                if player.mode == "frozen" and not (seeks and self._sees_students(name)):
-                    seen_by = None if player.augment == "clean" else self.own.get(name, self.augmenter)
-                    self.keys[name] = bank_key(player, self.train, seen_by, self.precision)
+        for name, player in self.phase.players.items():
+            seeks = presents or self.augmenter.learns  # then nobody knows beforehand what the student will see
+            if player.mode != "frozen" or (seeks and self._sees_students(name)):
+                continue
+            seen_by = None if player.augment == "clean" else self.own.get(name, self.augmenter)
+            same_in_all = seen_by is None or not seen_by.changes
+            if same_in_all or self.phase.curriculum.draws or bank.lasting:
+                held = "+".join(sorted(self.phase.objective.needs))
+                self.keys[name] = f"{bank_key(player, self.train, seen_by, self.precision)}-{held}"
+                if same_in_all:
+                    self.constant.add(name)
 
     def start(self, epoch: int) -> None:
         self.phase.curriculum.start(self.epoch_offset + epoch)
         self.draws = self.phase.curriculum.draws_of(self.epoch_offset + epoch)
         for name, key in self.keys.items():
-            for draw in self.draws:
-                self.bank.require(key, draw, partial(self._ask, name), self.train)
+            self.bank.require(key, self._draws_of(name), partial(self._ask, name), self.train)
+
+    def _draws_of(self, name: str) -> list[int]:
+        """The draws of this epoch for a player who answers from the bank."""
+        return [0] if name in self.constant else self.draws
 
     def _ask(self, name: str, index: Tensor, draw: Tensor) -> Outputs:
         batch = self.augmenter(index, draw) if self._sees_students(name) else self.augmenter.clean(index, draw)
-        return self.phase.players[name].answer(self._signals(name, batch), self.precision)
+        told = self.phase.players[name].answer(self._signals(name, batch), self.precision)
+        return told if "embedding" in self.phase.objective.needs else Outputs(told.logits)
 
     def _sees_students(self, name: str) -> bool:
         return name not in self.own and self.phase.players[name].augment != "clean"
@@ -248,7 +259,7 @@ class _Stage:
     def _look(self, batch: Batch, name: str, forward: Callable[[Tensor], Outputs] | None = None) -> Outputs:
         player = self.phase.players[name]
         if name in self.keys:
-            return self.bank.look_up(self.keys[name], batch.index, batch.draw, self.draws)
+            return self.bank.look_up(self.keys[name], batch.index, batch.draw, self._draws_of(name))
         if player.mode == "frozen":
             return player.answer(self._signals(name, batch), self.precision)
         x = player.sees(self._signals(name, batch))

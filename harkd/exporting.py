@@ -25,10 +25,11 @@ from harkd.files import write_atomically
 from harkd.methods import Plan, method
 from harkd.optimiser import Optimiser
 from harkd.options import KD, QAT, identity
+from harkd.parts import data_of
 from harkd.player import Player
 from harkd.runs import Checkpoint, Run, tensor_bytes, tensors_of
 from harkd.schedule import OneCycle
-from harkd.training import Session, data_of, wait
+from harkd.training import Session, wait
 
 
 def export_run(

@@ -9,13 +9,14 @@ import hashlib
 import json
 import math
 import shlex
+from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
 from harkd.errors import UsageError, unknown
-from harkd.schema import STRICT_KEYS
+from harkd.schema import STRICT_KEYS, validate
 
 
 def _at_least(options: object, **bounds: float) -> None:
@@ -231,8 +232,6 @@ class Pair(Training, Data):
         Data.__post_init__(self)
         Training.__post_init__(self)
         _at_least(self, teacher_epochs=1, teacher_patience=0)
-        if self.method not in METHOD_OPTIONS:
-            raise unknown("method", self.method, METHOD_OPTIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +243,8 @@ class Distill(Pair):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.method not in METHOD_OPTIONS:
+            raise unknown("method", self.method, METHOD_OPTIONS)
         wanted = METHOD_OPTIONS[self.method]
         if type(self.method_options) is not wanted:
             raise UsageError(f"method {self.method!r} takes options {wanted.__name__}, got {type(self.method_options).__name__}")
@@ -263,6 +264,25 @@ class Distill(Pair):
             "keep_epochs": (),
         }
         return Train(**{**shared, **changed, "net": self.teacher, "sees": self.teacher_sees})
+
+
+def distill_of(values: Mapping[str, Any], where: str, text: str = "") -> Distill:
+    """Distill from plain values, those of the method in a table `method_options`.
+
+    Args:
+        where, text: what the values come from, for messages; see `validate`.
+
+    Raises:
+        UsageError: a key or value is wrong.
+    """
+    chosen = values.get("method_options", {})
+    if not isinstance(chosen, dict):
+        raise UsageError(f"method_options is a table, [method_options]; got {chosen!r}")
+    pair = validate(Pair, {key: value for key, value in values.items() if key != "method_options"}, where, text)
+    if pair.method not in METHOD_OPTIONS:
+        raise unknown("method", pair.method, METHOD_OPTIONS)
+    options = validate(METHOD_OPTIONS[pair.method], chosen, where, text)
+    return Distill(**{f.name: getattr(pair, f.name) for f in fields(Pair)}, method_options=options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +318,10 @@ class Machine:
     """Compile the nets first (torch.compile): takes a minute, pays on long runs."""
     threads: int = 1
     """Threads for torch. Small nets gain nothing from more; 0 leaves it to torch."""
+    track: str = ""
+    """Who gets a copy of every finished run, with commas between: tensorboard, mlflow. Run directories stay the truth."""
+    track_to: str = "tracked"
+    """Folder of the copies; for mlflow also the address of a server."""
     json: bool = False
     """Print the result as JSON."""
 

@@ -8,7 +8,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
@@ -34,17 +35,21 @@ class Display:
             console=self.console,
             expand=True,
         )
+        self.below: RenderableType = ""  # what stands under the bars
+        self._live = Live(
+            console=self.console, refresh_per_second=4, get_renderable=lambda: Group(self._bars.get_renderable(), self.below)
+        )
         self._name, self._began = "", 0.0
         self._bar: TaskID | None = None
 
     def __enter__(self) -> Self:
         if self.live:
-            self._bars.start()
+            self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.live:
-            self._bars.stop()
+            self._live.stop()
 
     def say(self, text: str) -> None:
         """One line that stays."""
@@ -53,6 +58,14 @@ class Display:
         elif sys.stderr is not None:  # print(file=None) would write to standard output
             with suppress(OSError):  # nobody reads along any more; that is no reason to stop a run
                 print(text, file=sys.stderr, flush=True)
+
+    def bar(self, name: str, done: int, total: int, state: str) -> None:
+        """A bar that the caller moves; it is drawn on terminals only."""
+        if self.live:
+            task = next((task.id for task in self._bars.tasks if task.description == name), None)
+            if task is None:
+                task = self._bars.add_task(name, state="")
+            self._bars.update(task, completed=done, total=total, state=state)
 
     def task(self, name: str) -> None:
         """What the next phase is called."""
@@ -83,3 +96,14 @@ def _shown(record: dict[str, Any]) -> list[str]:
     losses = [f"{name} {value:.3f}" for name, value in record["terms"].items() if name != "gradient norm"]
     scores = [f"validation {score['accuracy']:.1%}" for score in record["scores"].values()]
     return losses + scores
+
+
+class Quiet(Display):
+    """Shows nothing: for worker processes, whose results somebody else tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = False
+
+    def say(self, text: str) -> None:
+        pass

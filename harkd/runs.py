@@ -17,7 +17,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -197,6 +197,24 @@ class Run:
         return held(self.folder, wait)
 
 
+def runs_below(given: Sequence[str | Path]) -> list[Run]:
+    """The finished runs in some folders, each once.
+
+    Raises:
+        UsageError: a folder holds none.
+    """
+    folders: dict[Path, Path] = {}
+    for folder in given:
+        found = sorted(path.parent for path in Path(folder).rglob("result.json"))
+        if not found:
+            if not Path(folder).is_dir():
+                Run.open(folder)  # says why not
+            raise UsageError(f"{folder} holds no finished run")
+        for each in found:
+            folders.setdefault(each.resolve(), each)
+    return [Run.open(folder) for folder in folders.values()]
+
+
 class Checkpoint:
     """Keeps the state of an unfinished run in its directory (the engine's `Keeper`).
 
@@ -214,14 +232,20 @@ class Checkpoint:
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.run, self.identity, self.interrupted, self.say = run, identity, interrupted, say
-        self._last = time.monotonic()
+        self._began = self._last = time.monotonic()
+        self._before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far, also before it was interrupted."""
+        return self._before + time.monotonic() - self._began
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         folder = self.run.folder
         if not (folder / "checkpoint.json").is_file():
             return None
         try:
-            meta = self.run.read_json("checkpoint.json", "identity", "tensors", "digest")
+            meta = self.run.read_json("checkpoint.json", "identity", "tensors", "digest", "seconds")
             path = folder / Path(str(meta["tensors"])).name
             content = _read(path)
             if meta["digest"] != _digest(content, meta):
@@ -234,6 +258,7 @@ class Checkpoint:
         if meta["identity"] != self.identity:
             self.say(f"{folder} holds the beginning of a run with other options or data; it starts anew")
             return None
+        self._before = meta["seconds"]
         self.say(f"{folder} goes on in epoch {meta['epoch'] + 1}")
         return tensors, meta
 
@@ -245,7 +270,7 @@ class Checkpoint:
         old = sorted(self.run.folder.glob("checkpoint-*.safetensors"))
         name = f"checkpoint-{meta['phase']}-{meta['step']}.safetensors"
         content = tensor_bytes(tensors)
-        meta = {**meta, "identity": self.identity, "tensors": name}
+        meta = {**meta, "identity": self.identity, "tensors": name, "seconds": self.seconds}
         write_atomically(self.run.folder / name, content)
         self.run.write_json("checkpoint.json", {**meta, "digest": _digest(content, meta)})
         for path in old:

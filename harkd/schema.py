@@ -70,6 +70,17 @@ def validate(kind: type[T], values: Any, where: str, text: str = "") -> T:
 
 def load_toml(kind: type[T], path: Path) -> T:
     """Read a TOML file into the dataclass `kind`."""
+    values, text = read_toml(path)
+    return validate(kind, values, str(path), text)
+
+
+def read_toml(path: Path) -> tuple[dict[str, Any], str]:
+    """Values and text of a TOML file.
+
+    Raises:
+        UsageError: there is no such file, or it is not TOML.
+        HarkdError: it cannot be read.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -77,10 +88,9 @@ def load_toml(kind: type[T], path: Path) -> T:
     except (OSError, UnicodeDecodeError) as problem:
         raise HarkdError(f"{path}: cannot be read as UTF-8 text ({problem})") from None
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as problem:
         raise UsageError(f"{path}: not valid TOML: {problem}") from None
-    return validate(kind, values, str(path), text)
 
 
 def _keys_at(kind: Any, path: Sequence[str | int]) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,119 +17,23 @@ from harkd.augment import Compose, Transform, check_invariances, parse, to_text
 from harkd.bank import DrawBank
 from harkd.consistency import consistent
 from harkd.curriculum import Shuffle
-from harkd.datasets import Cut, Sees, Windows, load, read_card, split
-from harkd.datasets.splits import usual
+from harkd.datasets import Windows
 from harkd.engine import fit
-from harkd.errors import DataError, HarkdError, Interrupted, LeakError, UsageError, unknown
-from harkd.evaluation import evaluate, pseudonyms
+from harkd.errors import Interrupted, UsageError
+from harkd.evaluation import evaluate
 from harkd.files import write_atomically
 from harkd.hooks import BestOnValidation, Snapshots
 from harkd.methods import Plan, method
 from harkd.nets import NETS, family
 from harkd.optimiser import Optimiser
 from harkd.options import CE, Data, Distill, Machine, Train, Training, command_line, identity
+from harkd.parts import Parts, data_only, prepare, refuse_known, windows_of
 from harkd.player import Player
 from harkd.progress import Display
 from harkd.runs import Checkpoint, Run, environment, terms
 from harkd.schedule import Cosine, OneCycle, Schedule, Stairs
-from harkd.schema import validate
 
 RUNS = Path("runs")
-
-
-@dataclass
-class Parts:
-    """The windows of a run by part, what stands for each subject in its results, and which split it is."""
-
-    train: Windows
-    val: Windows
-    test: Windows
-    codes: dict[str, str]
-    split: str = ""
-
-    def seen_by(self, sees: str) -> Parts:
-        """The windows that have every sensor that a player sees.
-
-        Raises:
-            DataError: a part that has windows has none of those.
-        """
-        view = Sees.parse(sees, self.train.sensors, self.train.lengths)
-        parts = {name: getattr(self, name) for name in ("train", "val", "test")}
-        kept = {name: windows.having(view.sensors) for name, windows in parts.items()}
-        for name, windows in parts.items():
-            if len(windows) and not len(kept[name]):
-                raise DataError(f"no {name} window of {windows.card.name} has every sensor of {view.text!r}")
-        return replace(self, **kept)
-
-
-def prepare(data: Data) -> Parts:
-    """Load and split the data that options ask for.
-
-    Raises:
-        UsageError: the split is not understood, or it names a person: names stay out of run directories.
-        DataError: the training people have one class only, or the files are not what the card says.
-    """
-    cut = None
-    if data.window or data.step:
-        card = read_card(data.data).windows
-        cut = Cut(data.window or card.length, data.step or card.step)
-    windows = load(data.data, data.data_folder or None, cut, data.prepare)
-    codes, text = pseudonyms(windows), usual(windows) if data.split == "official" else data.split
-    name = text
-    kind, _, who = text.partition(":")
-    if kind == "loso" and not windows.card.subjects_are_codes:
-        names = {code: name for name, code in codes.items()}
-        if who in codes:
-            raise UsageError(f"split {text!r}: names of people stay out of run directories; write loso:{codes[who]}")
-        if who not in names:
-            raise unknown("person", who, names)
-        text = f"loso:{names[who]}"
-    parts = Parts(*split(windows, text), codes, name)
-    there = parts.train.labels.unique().tolist()
-    if len(there) < 2:
-        raise DataError(
-            f"every training window of split {name!r} is {windows.classes[there[0]]!r}: at least two classes are needed; "
-            f"harkd data check tells who has what"
-        )
-    return parts
-
-
-def data_of(run: Run) -> Data:
-    """The data that a finished run was trained on, as its options say."""
-    stored = run.result()["options"]
-    path = run.folder / "result.json"
-    try:
-        return validate(Data, {f.name: stored[f.name] for f in fields(Data)}, str(path))
-    except (KeyError, TypeError):
-        raise HarkdError(f"{path} is damaged (its options are incomplete): repeat the run") from None
-
-
-def refuse_known(run: Run, parts: Parts, part: Literal["val", "test"], data: Data) -> None:
-    """Refuse to score people whom a run has learnt from.
-
-    Args:
-        data: what the parts were prepared from. Of another data set than the run's nothing can be said.
-
-    Raises:
-        LeakError: `part` holds somebody from the training windows of the run or, for `test`, from its validation windows.
-    """
-    stored = data_of(run)
-    if stored == data or run.result().get("terms", {}).get("data") != parts.train.card.name:
-        return
-    own = prepare(replace(stored, data=data.data, data_folder=data.data_folder))
-    by_session = stored.split.startswith("session:") and data.split.startswith("session:")
-
-    def who(windows: Windows) -> set[tuple[str, str]]:
-        sessions = windows.sessions.tolist()
-        return {(name, session if by_session else "") for name, session in zip(windows.subjects.tolist(), sessions, strict=True)}
-
-    known = who(own.train) | (who(own.val) if part == "test" else set())
-    shared = sorted({parts.codes[name] for name, _ in who(getattr(parts, part)) & known})
-    if shared:
-        raise LeakError(
-            f"{run.folder} has learnt from {len(shared)} of the people in the {part} part of split {data.split!r} "
-            f"({', '.join(shared)}); its own split is {stored.split!r}"
-        )
 
 
 @dataclass
@@ -140,17 +44,35 @@ class Session:
     display: Display
     interrupted: Callable[[], bool] = lambda: False
 
+    bank: DrawBank = field(default_factory=DrawBank)
+
     def __post_init__(self) -> None:
-        self.bank = DrawBank()
         self.waiting: set[Path] = set()
         self.finished: set[Path] = set()
+        self._windows: dict[Data, Windows] = {}
         self._parts: dict[Data, Parts] = {}
 
     def parts(self, options: Data) -> Parts:
-        data = _data(options)
+        """The windows by part; those of several splits share their signals."""
+        data = data_only(options)
         if data not in self._parts:
-            self._parts[data] = prepare(data)
+            self._parts[data] = prepare(data, self.windows(data))
         return self._parts[data]
+
+    def windows(self, options: Data) -> Windows:
+        """All windows, whatever the split."""
+        whole = replace(data_only(options), split="official")
+        if whole not in self._windows:
+            self._windows[whole] = windows_of(whole)
+        return self._windows[whole]
+
+    def take(self, options: Data, windows: Windows) -> None:
+        """Take these windows for those that the options ask for: they came from another machine, where the files are."""
+        self._windows[replace(data_only(options), split="official")] = windows
+
+    def take_parts(self, options: Data, parts: Parts) -> None:
+        """Take these parts for those that the options ask for."""
+        self._parts[data_only(options)] = parts
 
 
 def train(options: Train, session: Session, folder: Path | None = None, role: str = "alone") -> Run:
@@ -175,10 +97,7 @@ def distill(options: Distill, session: Session, folder: Path | None = None) -> R
     run = Run(folder or RUNS / name)
     if _done(run, options, session):
         return run
-    parts = session.parts(options).seen_by(options.student_sees)
-    _check_validation(options, parts)
-    students = _strategy(options, options.augment, parts)
-    player = Player.create(options.student, options.student_sees, parts.train, seed=options.seed, augment=students)
+    parts, player = student_of(options, session)
     about = {
         "role": "alone",
         "label": f"{options.student} alone",
@@ -202,6 +121,18 @@ def distill(options: Distill, session: Session, folder: Path | None = None) -> R
     return _fit(run, options, session, parts, players, options.method_options, about)
 
 
+def student_of(options: Distill, session: Session) -> tuple[Parts, Player]:
+    """The windows of a student, and itself before its training.
+
+    Raises:
+        UsageError: there is no such net; the strategy assumes what the card denies; validation subjects are lacking.
+    """
+    parts = session.parts(options).seen_by(options.student_sees)
+    _check_validation(options, parts)
+    strategy = _strategy(options, options.augment, parts)
+    return parts, Player.create(options.student, options.student_sees, parts.train, seed=options.seed, augment=strategy)
+
+
 def teacher_run(options: Distill, session: Session, beside: Path) -> Run:
     """The finished run of the teacher: a folder as given, or trained now under a name that is the hash of its options.
 
@@ -210,20 +141,40 @@ def teacher_run(options: Distill, session: Session, beside: Path) -> Run:
         LeakError: the teacher of a folder has learnt from people on whom the student is tested.
     """
     parts = session.parts(options)
+    training = teacher_training(options, len(parts.val) > 0)
+    if training is None:
+        source = Run.open(options.teacher)
+        refuse_known(source, parts, "test", data_only(options))
+        return source
+    return train(training, session, beside / teacher_folder(training), role="teacher")
+
+
+def teacher_training(options: Distill, validates: bool) -> Train | None:
+    """The options that the teacher is trained with; None if it is the folder of a finished run.
+
+    Args:
+        validates: whether the split has validation subjects.
+
+    Raises:
+        UsageError: the teacher is neither a net nor a folder, or the method needs validation subjects.
+    """
     if not any(re.fullmatch(kind.pattern, options.teacher) for kind in NETS.values()):
         if os.sep not in options.teacher and not Path(options.teacher).exists():
             family(options.teacher)  # says which nets there are
-        source = Run.open(options.teacher)
-        refuse_known(source, parts, "test", _data(options))
-        return source
+        return None
     training = options.teacher_training
-    if not len(parts.val):
+    if not validates:
         if method(options.method).teacher_weights == "best":
             raise UsageError(
                 f"method {options.method!r} stops its teacher on validation subjects, and split {options.split!r} has none"
             )
         training = replace(training, patience=0, select="last")
-    return train(training, session, beside / f"teacher-{options.teacher}-{identity(training)}", role="teacher")
+    return training
+
+
+def teacher_folder(training: Train) -> str:
+    """The name of a teacher's folder beside those of its students."""
+    return f"teacher-{training.net}-{identity(training)}"
 
 
 def _fit(
@@ -265,7 +216,6 @@ def _fit_alone(
     session.display.task(f"{about['label']}, seed {options.seed}")
     whole = f"{identity(options)} {about.get('teacher_identity', '')} {_fingerprint(parts)}"
     checkpoint = Checkpoint(run, whole, session.interrupted, session.display.say)
-    began = time.monotonic()
     history = fit(
         phases,
         parts.train,
@@ -279,7 +229,6 @@ def _fit_alone(
         keeper=checkpoint,
         watcher=session.display,
     )
-    seconds = time.monotonic() - began
     session.display.done()
     run.write_history(history)
     net = about["net"]
@@ -303,7 +252,8 @@ def _fit_alone(
             "augment": to_text(parse(options.augment)),
             "sees": student.sees.text,
             "split": {"name": parts.split, **{name: _size(getattr(parts, name)) for name in ("train", "val", "test")}},
-            "seconds": round(seconds, 1),
+            "seconds": round(checkpoint.seconds, 1),
+            "fingerprint": _fingerprint(parts),
             "validation": evaluate(chosen, parts.val, codes=parts.codes).to_dict() if validates else None,
             "test": evaluate(chosen, parts.test, codes=parts.codes).to_dict() if len(parts.test) else None,
             "options": asdict(options),
@@ -362,14 +312,10 @@ def _config(options: Train | Distill) -> bytes:
     return tomli_w.dumps(asdict(options)).encode()
 
 
-def _data(options: Data) -> Data:
-    return Data(**{f.name: getattr(options, f.name) for f in fields(Data)})
-
-
 def _fingerprint(parts: Parts) -> str:
-    """A hash of which windows there are, and their labels: a card may change between two halves of a run."""
+    """A hash of which windows there are, and their labels: a card may change between two halves of a run, or two runs."""
     digest = hashlib.blake2b(digest_size=8)
-    for windows in (parts.train, parts.val):
+    for windows in (parts.train, parts.val, parts.test):
         digest.update(windows.ids.cpu().numpy().tobytes() + windows.labels.cpu().numpy().tobytes())
     return digest.hexdigest()
 

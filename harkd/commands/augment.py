@@ -107,9 +107,9 @@ def _row(entry: Entry) -> dict[str, str]:
 def _preview(argv: Sequence[str]) -> int:
     options = parse(Preview, "harkd augment preview", argv)
     from harkd.augment import parse as parse_strategy
+    from harkd.parts import prepare
     from harkd.report.gallery import Gallery
     from harkd.report.gallery_page import privacy, to_page, to_picture
-    from harkd.training import prepare
 
     parse_strategy(options.strategy or "none")  # a misspelt op is told before minutes of reading
     parts = prepare(options)

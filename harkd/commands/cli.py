@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import textwrap
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, make_dataclass
 from pathlib import Path
@@ -23,9 +22,9 @@ from tyro.conf import OmitArgPrefixes
 
 from harkd.commands import Answered
 from harkd.commands.check import check
-from harkd.errors import HarkdError, UsageError, unknown
-from harkd.options import METHOD_OPTIONS, Distill, Machine, Pair, Train
-from harkd.schema import validate
+from harkd.errors import UsageError, unknown
+from harkd.options import METHOD_OPTIONS, Distill, Machine, Pair, Train, distill_of
+from harkd.schema import read_toml, validate
 
 T = TypeVar("T")
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -86,13 +85,13 @@ def parse_run(kind: type[T], prog: str, argv: Sequence[str]) -> tuple[T, Machine
     Args:
         kind: Train or Distill. The options of Distill's method are flags of their own.
     """
-    recipe = _value_of("--recipe", argv)
+    recipe = value_of("--recipe", argv)
     base: Any = read_recipe(kind, recipe) if recipe else kind()
     if kind is not Distill:
         args = _joined(kind, run=kind, machine=Machine)
         found = parse(args, prog, argv, args(base, Machine()))
         return found.run, found.machine
-    method = _value_of("--method", argv) or base.method
+    method = value_of("--method", argv) or base.method
     if method not in METHOD_OPTIONS:
         raise unknown("method", method, METHOD_OPTIONS)
     options = base.method_options if method == base.method else METHOD_OPTIONS[method]()
@@ -113,30 +112,24 @@ def read_recipe(kind: type[T], name: str) -> T:
         UsageError: no such recipe, a key or value in it is wrong, or it is one for the other command.
         HarkdError: it cannot be read.
     """
-    path = _recipe_path(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise HarkdError(f"{path}: cannot be read as UTF-8 text ({problem})") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise UsageError(f"{path}: not valid TOML: {problem}") from None
+    path = recipe_path(name)
+    values, text = read_toml(path)
     _check_command(kind, path, values)
     try:
         if kind is not Distill:
             return validate(kind, values, str(path), text)
-        chosen = values.pop("method_options", {})
-        if not isinstance(chosen, dict):
-            raise UsageError(f"method_options is a table, [method_options]; got {chosen!r}")
-        pair = validate(Pair, values, str(path), text)
-        options = validate(METHOD_OPTIONS[pair.method], chosen, str(path), text)
-        return cast(T, Distill(**{f.name: getattr(pair, f.name) for f in fields(Pair)}, method_options=options))
+        return cast(T, distill_of(values, str(path), text))
     except UsageError as problem:
         told = str(problem)
         raise UsageError(told if told.startswith(str(path)) else f"{path}: {told}") from None
 
 
-def _recipe_path(name: str) -> Path:
+def recipe_path(name: str) -> Path:
+    """The TOML file of that path, or the recipe of that name that harkd ships.
+
+    Raises:
+        UsageError: there is none.
+    """
     path = Path(name)
     shipped = RECIPES / f"{name}.toml"
     # A plain name is a recipe that harkd ships, whatever folders of that name lie about (`harkd demo` makes one).
@@ -178,7 +171,7 @@ def _joined(about: type, **kinds: type) -> Any:
     return joined
 
 
-def _value_of(flag: str, argv: Sequence[str]) -> str:
+def value_of(flag: str, argv: Sequence[str]) -> str:
     """The value of a flag that decides which other flags there are; the last one counts, as everywhere."""
     found = ""
     for word, after in zip(argv, [*argv[1:], ""], strict=True):

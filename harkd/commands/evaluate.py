@@ -36,8 +36,8 @@ def main(argv: Sequence[str]) -> int:
     options = parse(Evaluate, "harkd evaluate", argv)
     from harkd.commands.session import threads
     from harkd.evaluation import evaluate
+    from harkd.parts import data_of, prepare, refuse_known
     from harkd.runs import Run
-    from harkd.training import data_of, prepare, refuse_known
 
     run = Run.open(options.run)
     stored = data_of(run)

@@ -68,11 +68,13 @@ class Result:
     augment: str = "none"
     sees: str = "all"
     teacher: str | None = ""
+    teacher_identity: str = ""
     validation: Evaluation | None = None
     options: dict[str, Any] = field(default_factory=dict)
     command: str = ""
     environment: dict[str, Any] = field(default_factory=dict)
     seconds: float | None = None
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

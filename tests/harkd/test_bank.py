@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +70,8 @@ def test_a_run_with_the_bank_is_a_run_with_the_teacher(toy: Any, teacher: str, d
     assert toy.equal(ends[0][0], ends[1][0])
     assert set(calls[0]) == set(calls[1]) == {CHUNK}
     dry_run, passes = -(-batch // CHUNK), min(draws, -(-epochs * -(-63 // batch) * batch // 63))
+    if teacher == "clean":
+        passes = 1  # all draws are the recorded window
     assert len(calls[0]) == dry_run + passes
     assert len(calls[1]) == dry_run * (1 + len(ends[1][1]) * -(-63 // batch))
 
@@ -84,22 +87,29 @@ def test_a_curriculum_that_changes_windows_asks_the_teacher_about_what_it_shows(
         toy.fit(phases)
         ends.append(toy.state(student.net))
     assert toy.equal(*ends)
-    assert len(calls[0]) == (1 + 8 if augment == "same" else 1 + 2)
+    assert len(calls[0]) == (1 + 8 if augment == "same" else 1 + 1)
 
 
 def test_without_draws_that_come_back_nothing_is_kept(toy: Any) -> None:
     bank, teacher = DrawBank(), toy.teacher()
     calls = count_calls(teacher)
-    toy.fit(toy.phases("kd", toy.player(), teacher), bank=bank)
+    toy.fit(toy.phases("kd", toy.player(augment=parse("jitter(0.1)")), teacher), bank=bank)
     assert not bank._shelves
     assert len(calls) == 1 + 8
 
 
-def test_a_teacher_that_sees_clean_windows_is_asked_once_per_draw(toy: Any) -> None:
+@pytest.mark.parametrize("draws", [0, 2])
+def test_without_augmentation_the_teacher_is_asked_once(toy: Any, draws: int) -> None:
+    bank, teacher = DrawBank(), toy.teacher()
+    toy.fit(toy.phases("kd", toy.player(), teacher, draws=draws, epochs=3), bank=bank)
+    assert [sorted(shelf) for shelf in bank._shelves.values()] == [[0]]
+
+
+def test_a_teacher_that_sees_clean_windows_is_asked_once(toy: Any) -> None:
     bank, teacher = DrawBank(), toy.teacher(augment="clean")
     toy.fit(toy.phases("kd", toy.player(augment=parse("jitter(0.1)")), teacher, draws=2, epochs=3), bank=bank)
     ((shelf,),) = [bank._shelves.values()]
-    assert sorted(shelf) == [0, 1]
+    assert sorted(shelf) == [0]
     known = teacher.answer(toy.train.gather(torch.arange(63)))
     assert all(torch.equal(told.logits, known.logits) for told in shelf.values())
 
@@ -134,8 +144,8 @@ def test_what_the_bank_holds(toy: Any) -> None:
 
     wide = 16 * CHUNK
     many = toy.train.subset(torch.arange(wide + 5) % 63)
-    for draw in (0, 2, 0):
-        bank.require("key", draw, answer, many)
+    for draws in ([0], [0, 2], [0]):
+        bank.require("key", draws, answer, many)
     assert asked == [(0, wide, 0), (wide, 5, 0), (0, wide, 2), (wide, 5, 2)]
     index = torch.tensor([3, wide + 4, 3, 7, 1000, 0])
     draw = torch.tensor([0, 2, 2, 0, 2, 0])
@@ -150,8 +160,7 @@ def test_what_the_bank_holds(toy: Any) -> None:
 
 def test_a_net_without_embedding_can_be_banked() -> None:
     bank, windows = DrawBank(), type("Five", (), {"__len__": lambda self: 5, "device": torch.device("cpu")})()
-    for draw in (0, 1):
-        bank.require("key", draw, lambda index, draw: Outputs((10 * draw + index)[:, None]), windows)
+    bank.require("key", [0, 1], lambda index, draw: Outputs((10 * draw + index)[:, None]), windows)
     told = bank.look_up("key", torch.tensor([4, 2]), torch.tensor([1, 0]), [0, 1])
     assert told.logits.tolist() == [[14], [2]]
     assert told.embedding is None
@@ -198,3 +207,50 @@ def test_the_key_knows_everything_that_an_answer_depends_on(toy: Any, monkeypatc
     monkeypatch.setattr(Jitter, "VERSION", 2)
     others["version"] = key()
     assert len({one, *others.values()}) == 1 + len(others)
+
+
+def kept_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*.safetensors"))
+
+
+def test_a_folder_keeps_draws_for_other_runs(toy: Any, tmp_path: Path) -> None:
+    told = toy.teacher()
+    calls = count_calls(told)
+    ends = []
+    for folder in (None, tmp_path, tmp_path):
+        student = toy.player(toy.net(6), augment=parse(STRATEGY))
+        history = toy.fit(toy.phases("kd", student, told, draws=0, epochs=3, batch=16), bank=DrawBank(folder))
+        ends.append((toy.state(student.net), history, len(calls)))
+        calls.clear()
+    assert ends[0][1] == ends[1][1] == ends[2][1]
+    assert toy.equal(ends[0][0], ends[1][0])
+    assert toy.equal(ends[0][0], ends[2][0])
+    # Live, once a batch; then once for each of the four passes that three epochs reach into; then for the dry run alone.
+    assert [number for *_, number in ends] == [1 + 12, 1 + 4, 1]
+    assert kept_in(tmp_path) == ["0.safetensors", "1.safetensors", "2.safetensors", "3.safetensors"]
+
+
+def test_a_damaged_draw_is_asked_for_again(toy: Any, tmp_path: Path) -> None:
+    told, ends = toy.teacher(), []
+    for _ in range(2):
+        student = toy.player(toy.net(6), augment=parse(STRATEGY))
+        toy.fit(toy.phases("kd", student, told, draws=1, epochs=1, batch=16), bank=DrawBank(tmp_path))
+        ends.append(toy.state(student.net))
+        (path,) = tmp_path.rglob("*.safetensors")
+        path.write_bytes(path.read_bytes()[:100])
+    assert toy.equal(*ends)
+
+
+def test_a_folder_holds_the_draws_of_the_epoch_in_memory_only(toy: Any, tmp_path: Path) -> None:
+    bank, windows = DrawBank(tmp_path), toy.train
+
+    def answer(index: Tensor, draw: Tensor) -> Outputs:
+        return Outputs(draw[:, None].float().expand(-1, 2))
+
+    for draws in ([0, 1], [1, 2], [0]):
+        bank.require("key", draws, answer, windows)
+        assert sorted(bank._shelves["key"]) == draws
+        index = torch.arange(5)
+        for draw in draws:
+            told = bank.look_up("key", index, torch.full_like(index, draw), draws)
+            assert torch.equal(told.logits, torch.full((5, 2), float(draw)))

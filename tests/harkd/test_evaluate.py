@@ -15,9 +15,9 @@ from sklearn import metrics
 
 from harkd.errors import HarkdError, UsageError
 from harkd.evaluation import BINS, Evaluation, _reliability, evaluate, evaluate_probabilities, pseudonyms
+from harkd.parts import data_of, prepare
 from harkd.player import Player, predict
 from harkd.runs import Run
-from harkd.training import data_of, prepare
 
 
 def scored(probabilities: Any, labels: Any, subjects: Any = None, classes: int = 0) -> Evaluation:

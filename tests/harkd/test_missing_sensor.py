@@ -17,8 +17,8 @@ from harkd.datasets import Card, Recording, Segment, Windows
 from harkd.errors import DataError
 from harkd.objectives import Context, CrossEntropy, Distillation
 from harkd.options import Distill
+from harkd.parts import Parts
 from harkd.schedule import Progress
-from harkd.training import Parts
 
 LACKING = ("2", "4")
 

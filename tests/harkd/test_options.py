@@ -190,7 +190,7 @@ def test_a_teacher_is_shared_by_students_that_differ_in_nothing_it_sees() -> Non
         (lambda: Pair(window=-1), "window is at least 0, got -1"),
         (lambda: Pair(teacher_epochs=0), "teacher_epochs is at least 1, got 0"),
         (lambda: Pair(teacher_patience=-1), "teacher_patience is at least 0, got -1"),
-        (lambda: Pair(method="kdd"), "unknown method 'kdd': did you mean 'kd'?"),
+        (lambda: Distill(method="kdd"), "unknown method 'kdd': did you mean 'kd'?"),
         (lambda: Distill(method="ce"), "method 'ce' takes options CE, got KD"),
         (lambda: Distill(method="kd", method_options=ESKD()), "method 'kd' takes options KD, got ESKD"),
         (lambda: Machine(threads=-1), "threads is at least 0, got -1"),

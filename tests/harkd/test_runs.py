@@ -20,9 +20,9 @@ from harkd import runs
 from harkd.datasets import Windows, load
 from harkd.errors import HarkdError, UsageError
 from harkd.options import Distill, Train
+from harkd.parts import data_of, prepare
 from harkd.player import predict
 from harkd.runs import Checkpoint, Run
-from harkd.training import data_of, prepare
 
 SOURCES = sorted(Path(runs.__file__).parent.rglob("*.py"))
 

@@ -16,9 +16,10 @@ from harkd import training
 from harkd.__main__ import main
 from harkd.errors import HarkdError, Interrupted, LeakError, UsageError
 from harkd.options import Data, Machine, Train, identity
+from harkd.parts import data_of, prepare
 from harkd.progress import Display
 from harkd.runs import Checkpoint, Run
-from harkd.training import Session, data_of, prepare
+from harkd.training import Session
 
 
 def result(folder: Path) -> Any:

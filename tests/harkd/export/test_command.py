@@ -17,8 +17,8 @@ import torch
 from harkd.export.formats import missing
 from harkd.export.manifest import Manifest
 from harkd.export.runners import open_runner
+from harkd.parts import data_of, prepare
 from harkd.runs import Run
-from harkd.training import data_of, prepare
 
 Command = Callable[..., Any]
 pytestmark = pytest.mark.skipif(bool(missing("tflite", "onnx")), reason="needs the export extra")

@@ -21,9 +21,10 @@ from harkd.export.qat import Rounded, SimulatedInt8, rounded_weights
 from harkd.exporting import trained_for_int8
 from harkd.nets import build, staged
 from harkd.options import QAT, Machine
+from harkd.parts import data_of
 from harkd.progress import Display
 from harkd.runs import Run, tensor_bytes
-from harkd.training import Session, data_of
+from harkd.training import Session
 
 
 def test_weights_are_rounded_by_channel() -> None:
