@@ -10,10 +10,11 @@ from harkd.options import Distill
 
 def main(argv: Sequence[str]) -> int:
     options, machine = parse_run(Distill, "harkd distill", argv)
-    from harkd.commands.session import folder_of, session, tell
+    from harkd.commands.session import copy, folder_of, session, tell
     from harkd.training import distill
 
     with session(machine) as live:
         run = distill(options, live, folder_of(machine))
+        copy(run, live)
     tell(run, machine)
     return 0

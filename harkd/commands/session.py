@@ -13,6 +13,7 @@ import torch
 
 from harkd.accelerate import pick_device
 from harkd.commands.table import print_json, print_table
+from harkd.errors import HarkdError, UsageError
 from harkd.options import Machine
 from harkd.progress import Display
 from harkd.report.words import SYNTHETIC
@@ -58,6 +59,19 @@ def threads(number: int) -> Iterator[None]:
 def folder_of(machine: Machine) -> Path | None:
     """The folder that was asked for, if any."""
     return Path(machine.out) if machine.out else None
+
+
+def copy(run: Run, live: Session) -> None:
+    """Give the trackers that were asked for their copy of a finished run. One that fails costs nothing but the copy."""
+    if live.machine.track:
+        from harkd.tracking import named, track
+
+        try:
+            track(run, named(live.machine.track), live.machine.track_to)
+        except UsageError:
+            raise
+        except HarkdError as problem:
+            live.display.say(f"{run.folder} was not copied: {problem}")
 
 
 def results(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The export tools, which are extras: one line says what is missing and how to get it."""
+"""Tools that are extras: one line says what is missing and how to get it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ from harkd.errors import HarkdError
 
 EXTRAS = {
     "ai_edge_litert": "export",
+    "alembic": "mlflow",
     "litert_torch": "export",
+    "mlflow": "mlflow",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "optuna": "search",
+    "ray": "ray",
+    "sqlalchemy": "mlflow",
+    "tensorboard": "tensorboard",
     "tflite_micro": "export",
     "torchao": "export",
 }
@@ -28,7 +34,7 @@ EXTRAS = {
 
 
 def need(module: str) -> ModuleType:
-    """Import a module of an export tool.
+    """Import a module of an extra.
 
     Raises:
         HarkdError: it is not installed; names the extra.
