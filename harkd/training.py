@@ -38,12 +38,16 @@ RUNS = Path("runs")
 
 @dataclass
 class Session:
-    """What several runs of one process share: prepared data, the draw bank, the display, and the wish to stop."""
+    """What several runs of one process share: prepared data, the draw bank, the display, and the wish to stop.
+
+    Attributes:
+        load: gives the windows that options ask for; a worker on another machine has them from elsewhere than files.
+    """
 
     machine: Machine
     display: Display
     interrupted: Callable[[], bool] = lambda: False
-
+    load: Callable[[Data], Windows] = windows_of
     bank: DrawBank = field(default_factory=DrawBank)
 
     def __post_init__(self) -> None:
@@ -63,12 +67,8 @@ class Session:
         """All windows, whatever the split."""
         whole = replace(data_only(options), split="official")
         if whole not in self._windows:
-            self._windows[whole] = windows_of(whole)
+            self._windows[whole] = self.load(whole)
         return self._windows[whole]
-
-    def take(self, options: Data, windows: Windows) -> None:
-        """Take these windows for those that the options ask for: they came from another machine, where the files are."""
-        self._windows[replace(data_only(options), split="official")] = windows
 
     def take_parts(self, options: Data, parts: Parts) -> None:
         """Take these parts for those that the options ask for."""

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harkd.errors import HarkdError, UsageError
-from harkd.files import write_atomically
 from harkd.report.page import build
 from harkd.report.render import to_html, to_markdown
 from harkd.report.study import Study
+from harkd.report.writing import write_page
 from harkd.runs import Run
 
 __all__ = ["Study", "build", "to_html", "to_markdown", "write_report"]
@@ -35,14 +34,4 @@ def write_report(runs: Sequence[Run], html: Path) -> None:
         UsageError: no runs, runs that cannot stand in one report, or a path that ends in `.md`.
         HarkdError: a run directory is damaged, or a file cannot be written.
     """
-    if html.suffix.lower() == ".md":
-        raise UsageError(
-            f"{html}: give the name of the HTML page, like {html.with_suffix('.html').name}; the Markdown is written beside it"
-        )
-    page = build(Study.of(runs))
-    try:
-        html.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise HarkdError(f"cannot make the folder {html.parent}: {problem.strerror}") from None
-    write_atomically(html, to_html(page).encode())
-    write_atomically(html.with_suffix(".md"), to_markdown(page, html.name).encode())
+    write_page(build(Study.of(runs)), html)

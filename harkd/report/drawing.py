@@ -144,8 +144,9 @@ def _write(root: ElementTree.Element, text: str, x: float, y: float, weight: str
 
 def _sign(root: ElementTree.Element, mark: Mark, x: float, y: float) -> None:
     """What `.legend li::before` is on the page."""
-    colour = _IN_PAGE[COLOURS[mark]] if mark in COLOURS else "currentColor"
-    face = "#ffffff" if mark in ("alone", "float") else colour
+    named = "distilled" if mark in ("told", "untold") else mark
+    colour = _IN_PAGE[COLOURS[named]] if named in COLOURS else "currentColor"
+    face = "#ffffff" if mark in ("alone", "float", "untold") else colour
     look = {"fill": face, "stroke": colour, "stroke-width": "1.8"}
     if mark in ("teacher", "int8"):
         turn = {"transform": f"rotate(45 {x:g} {y:g})"} if mark == "teacher" else {}

@@ -219,8 +219,8 @@ def sizes(key: str, alt: str, dots: Sequence[tuple[Role, str, int, Sequence[floa
                     [parameters] * len(values), values, ".", color=COLOURS[role], alpha=0.55, markersize=5, markeredgewidth=0
                 )
             Sign.of(role).plot(axes, [parameters], [float(values.mean())])
-        _size_axis(axes, [dot[2] for dot in dots], "parameters")
-        _name_dots(axes, [(name, parameters, float(np.mean(accuracies))) for _, name, parameters, accuracies in dots])
+        size_axis(axes, [dot[2] for dot in dots], "parameters")
+        name_dots(axes, [(name, parameters, float(np.mean(accuracies))) for _, name, parameters, accuracies in dots])
 
     return draw(key, alt, (WIDTH, 290), paint)
 
@@ -236,14 +236,14 @@ def files(key: str, alt: str, pairs: Sequence[tuple[Role, str, tuple[float, floa
             for integer in (False, True):
                 Sign.in_arithmetic(role, integer).plot(axes, [x[integer]], [y[integer]])
         sizes = [size for _, _, *ends in pairs for size, _ in ends]
-        _size_axis(axes, [*sizes, max(sizes) ** 2 / min(sizes)], "file, kB")  # half of the width is for the names
-        _name_dots(axes, [(name, *large) for _, name, large, _ in pairs], rightwards=True)
+        size_axis(axes, [*sizes, max(sizes) ** 2 / min(sizes)], "file, kB")  # half of the width is for the names
+        name_dots(axes, [(name, *large) for _, name, large, _ in pairs], rightwards=True)
 
     return draw(key, alt, (WIDTH, 290), paint)
 
 
-def _size_axis(axes: Axes, sizes: Sequence[float], label: str) -> None:
-    """Sizes across, logarithmic, and accuracy upwards."""
+def size_axis(axes: Axes, sizes: Sequence[float], label: str, score: str = "accuracy") -> None:
+    """Sizes across, logarithmic, and a score in percent upwards."""
     low, high = min(sizes) / 1.6, max(sizes) * 1.6
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -256,11 +256,11 @@ def _size_axis(axes: Axes, sizes: Sequence[float], label: str) -> None:
     axes.set_xlabel(label)
     axes.margins(y=0.14)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.set_ylabel("accuracy, %")
+    axes.set_ylabel(f"{score}, %")
     calm(axes, grid="xy")
 
 
-def _name_dots(axes: Axes, dots: Sequence[tuple[str, float, float]], rightwards: bool = False) -> None:
+def name_dots(axes: Axes, dots: Sequence[tuple[str, float, float]], rightwards: bool = False) -> None:
     """Write the name of each (name, size, accuracy) beside its dot, on the side with more room, and keep names apart."""
     low, high = axes.get_xlim()
     bottom, top = axes.get_ylim()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harkd.report import charts, deployment, tables
+from harkd.report import charts, deployment, facts, tables
 from harkd.report.study import Group, Study
 from harkd.report.tree import Block, Code, Facts, Page, Section, Text
 from harkd.report.verdict import notes, verdict
@@ -14,7 +14,6 @@ MEDICAL = (
     "Not a medical device. These numbers describe windows of recordings of the subjects above; they say nothing about any one "
     "person's health, and must not be used for diagnosis or treatment."
 )
-_ALLOWED = {True: "allowed", False: "not allowed", None: "not stated by those who published the data"}
 
 
 def build(study: Study) -> Page:
@@ -143,21 +142,5 @@ def _repeat(study: Study) -> tuple[Block, ...]:
 
 
 def _data(study: Study) -> tuple[Block, ...]:
-    terms = study.first.terms
-    items = [("data", terms.data)]
-    if terms.citation:
-        items.append(("please cite", terms.citation))
-    items += [
-        ("licence", terms.name or "not stated"),
-        ("commercial use", _ALLOWED[terms.commercial]),
-        ("redistribution", _ALLOWED[terms.redistribute]),
-    ]
-    if terms.note:
-        items.append(("note", terms.note))
-    found: dict[str, dict[str, None]] = {}
-    for run in study.runs:
-        for name, value in run.result.environment.items():
-            found.setdefault(name, {})[str(value)] = None
-    items += [(name, listed(list(values))) for name, values in found.items()]
-    text = "The terms of the training data travel with every model trained on them."
-    return (Facts(tuple(items)), Text(text))
+    environment = facts.environment([run.result for run in study.runs])
+    return (Facts((*facts.terms(study.first.terms), *environment)), Text(facts.TRAVEL))

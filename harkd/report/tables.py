@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+from harkd.report.facts import option
 from harkd.report.study import Comparison, Group, Study
 from harkd.report.tree import Table
 from harkd.report.words import NONE, count, counts, duration, kilobytes, points, points_spread, share, spread, subject
@@ -185,11 +186,5 @@ def settings(study: Study) -> Table:
     """The options of every label."""
     options = [group.runs[0].settings() for group in study.groups]
     names = list(dict.fromkeys(name for values in options for name in values))
-    rows = tuple((name, *(_option(values.get(name)) for values in options)) for name in names)
+    rows = tuple((name, *(option(values.get(name)) for values in options)) for name in names)
     return Table("Options", ("option", *(group.label for group in study.groups)), rows, texts=1 + len(options), folded=True)
-
-
-def _option(value: object) -> str:
-    if value is None or value == "":
-        return NONE
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Role = Literal["teacher", "alone", "distilled"]
-Mark = Role | Literal["float", "int8"]
-"""What a sign in a figure stands for: who answers, or in which arithmetic."""
+Mark = Role | Literal["float", "int8", "told", "untold"]
+"""What a sign in a figure stands for: who answers, in which arithmetic, or whether something could be told of it."""
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ METHODS = ", ".join(sorted(METHOD_OPTIONS))
 
 MISTAKES = [
     # commands
-    ("trian", "unknown command 'trian': did you mean 'train'? (choose from augment, data, demo, distill, "),
+    ("trian", "unknown command 'trian': did you mean 'train'? (choose from augment, compare, data, demo, "),
     ("Train", "unknown command 'Train': did you mean 'train'?"),
-    ("xyz", "unknown command 'xyz' (choose from augment, data, "),
+    ("xyz", "unknown command 'xyz' (choose from augment, compare, data, "),
     ("--versoin", "unknown option --versoin: did you mean --version?"),
     ("--seed 3 train", "unknown option --seed: options come after a command; see harkd --help"),
     # options that do not exist, here

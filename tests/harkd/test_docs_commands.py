@@ -31,6 +31,7 @@ SHORTER = {
     "train": ("--epochs", "1", "--patience", "0"),
     "distill": ("--epochs", "1", "--patience", "0", "--teacher-epochs", "1", "--teacher-patience", "0"),
     "demo": ("--seeds", "1"),
+    "compare": ("--epochs", "1", "--teacher-epochs", "1", "--folds", "2", "--seeds", "1"),
 }
 """Appended to a command; the last one of two equal flags counts. Runs on the reader's own recordings take seconds as they are."""
 OWN = "recordings.toml"

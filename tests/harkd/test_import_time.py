@@ -12,7 +12,19 @@ import pytest
 import harkd
 from harkd.__main__ import COMMANDS
 
-HEAVY = ("torch", "scipy", "sklearn", "pandas", "matplotlib")
+HEAVY = (
+    "torch",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "matplotlib",
+    "statsmodels",
+    "ray",
+    "optuna",
+    "tensorboard",
+    "mlflow",
+    "sqlalchemy",
+)
 
 
 def heavy_after(*steps: str) -> dict[str, list[str]]:
