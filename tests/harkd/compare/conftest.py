@@ -144,6 +144,12 @@ def made_up(
 
 
 @pytest.fixture(scope="session")
+def run_directory() -> Callable[..., Trained]:
+    """`trained`."""
+    return trained
+
+
+@pytest.fixture(scope="session")
 def study() -> Callable[..., Compared]:
     """`made_up`."""
     return made_up

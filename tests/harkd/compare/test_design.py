@@ -104,6 +104,19 @@ def test_factors_that_are_refused(pair: dict[str, str], vary: tuple[str, ...], m
 # Levels
 
 
+def test_a_level_may_have_a_name_of_its_own() -> None:
+    found = design("teacher_sees=wrist=acc; both=acc,gyro", augment="none,mild=jitter(sigma=0.02),rotate(20)", control="mild/both")
+    assert found.names[2:5] == ("mild/wrist", "mild/both", "rotate(20)/wrist")
+    assert (found.control, options_of(found, "mild/both").teacher_sees) == ("mild/both", "acc,gyro")
+    assert options_of(found, "mild/wrist") == options_of(design("teacher_sees=acc", augment="none,jitter(0.02)"), "jitter(0.02)")
+
+
+@pytest.mark.parametrize("augment", ["a=none,a=rotate(20)", "none,none=rotate(20)"])
+def test_a_name_stands_for_one_level(augment: str) -> None:
+    with pytest.raises(UsageError, match=r"^augment: level '(a|none)' stands there twice$"):
+        design(augment=augment)
+
+
 def test_levels_are_the_product_of_the_factors_in_the_order_in_which_they_were_written() -> None:
     found = design(augment="none,jeon_mix1", method="kd,ce", control="jeon_mix1/ce")
     assert found.names == ("none/kd", "none/ce", "jeon_mix1/kd", "jeon_mix1/ce")

@@ -92,7 +92,7 @@ def made(scratch: Path) -> Iterator[Callable[[Begin], Worker]]:
     yield make
     for worker in workers:
         worker.leave()
-    assert list(scratch.iterdir()) == []
+    assert not list(scratch.glob("harkd-*"))
 
 
 def test_a_worker_trains_on_windows_that_came_to_it(
@@ -294,7 +294,7 @@ def until(what: Callable[[], Any], seconds: float) -> None:
 def study(folder: Path, *words: str) -> subprocess.Popen[str]:
     """Two augmentations in two folds with two seeds: two teachers, eight students."""
     design = ["--data", "seglearn_watch", "--student", "dscnn-s", "--teacher", "dscnn-s", "--augment", "none,jeon_mix1"]
-    size = ["--folds", "2", "--seeds", "2", "--epochs", "30", "--teacher-epochs", "5", "--teacher-patience", "0"]
+    size = ["--folds", "2", "--seeds", "2", "--epochs", "8", "--teacher-epochs", "2", "--teacher-patience", "0"]
     command = [
         sys.executable,
         "-m",

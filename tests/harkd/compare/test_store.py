@@ -1,21 +1,21 @@
 """The folder of a study: one process at a time, what failed, and what is read back."""
 
 import json
-import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from harkd.compare.design import Design
-from harkd.compare.jobs import Job
 from harkd.compare.options import Study
-from harkd.compare.plan import Plan
 from harkd.compare.results import Failed
-from harkd.compare.store import OWNER, STUDY, Failure, Store
+from harkd.compare.store import DESIGN, OWNER, STUDY, Failure, Store
 from harkd.errors import HarkdError, UsageError
-from harkd.options import Pair, Train
+from harkd.options import Pair
+from harkd.report.record import Trained
 
 HOLD = """
 import sys, time
@@ -27,39 +27,42 @@ with Store(Path(sys.argv[1])).held():
 """
 
 
-def plan() -> Plan:
-    """Two students of one teacher."""
-    design = Design.of(Pair(augment="none,rotate(20)"), Study(seeds=1), ("kfold:2/0",))
-    teacher = Job("teacher", Train())
-    students = {cell.name: Job(cell.name, cell.options, ("teacher",)) for cell in design.cells}
-    return Plan(design, (teacher, *students.values()), students)
+def design() -> Design:
+    return Design.of(Pair(augment="none,rotate(20)"), Study(seeds=1), ("kfold:2/0", "kfold:2/1"))
 
 
 # Holding
 
 
+@contextmanager
+def holding(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that has a study's folder."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            yield other
+        finally:
+            other.kill()
+
+
 def test_a_second_process_is_refused_and_told_who_is_at_work(tmp_path: Path) -> None:
     store = Store(tmp_path / "study")
-    with subprocess.Popen([sys.executable, "-c", HOLD, store.folder], stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
+    with holding(store.folder) as other:
         for _ in range(2):  # being refused is no way in
             with pytest.raises(UsageError) as caught, store.held():
                 pass
             assert str(caught.value) == (
                 f"another process (process {other.pid}) is at work on {store.folder}: let it finish, or choose another folder"
             )
-        other.send_signal(signal.SIGKILL)
     with store.held():
         store.write_options({"a": 1})
     assert sorted(path.name for path in store.folder.iterdir()) == [STUDY]
 
 
 def test_a_process_that_is_killed_before_it_wrote_its_options_leaves_the_folder_usable(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "study"], stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        other.kill()
+    with holding(tmp_path / "study"):
+        pass
     assert [path.name for path in (tmp_path / "study").iterdir()] == [OWNER]
     with Store(tmp_path / "study").held():
         pass
@@ -121,17 +124,33 @@ def test_a_damaged_failure_is_told(tmp_path: Path, content: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_failed_teacher_counts_for_all_levels_that_need_it(tmp_path: Path) -> None:
-    store, planned = Store(tmp_path), plan()
-    first = planned.design.cells[0].name
-    store.fail(Failure("teacher", "no memory"))
-    store.fail(Failure(first, "its teacher teacher failed: no memory"))
+def test_failed_runs_of_a_design_are_told_in_its_order(tmp_path: Path) -> None:
+    store, planned = Store(tmp_path), design()
+    first, *_, last = planned.cells
+    store.fail(Failure(last.name, "its loss is not finite"))
+    store.fail(Failure(first.name, "its teacher failed"))
     store.fail(Failure("of another design", "x"))
-    assert store.results(planned, dropped={"none": "left out"}).failed == (
-        Failed("teacher", ("none", "rotate(20)"), "no memory"),
-        Failed(first, ("none",), "its teacher teacher failed: no memory"),
+    found = store.results(planned, dropped={"none": "left out"})
+    assert found.failed == (
+        Failed(first.name, ("none",), "its teacher failed"),
+        Failed(last.name, ("rotate(20)",), "its loss is not finite"),
     )
-    assert store.results(planned, dropped={"none": "left out"}).dropped == {"none": "left out"}
+    assert (found.finished, found.dropped) == ((), {"none": "left out"})
+
+
+def test_runs_are_read_once(tmp_path: Path, run_directory: Callable[..., Trained]) -> None:
+    store, planned = Store(tmp_path), design()
+    for cell in planned.cells[:2]:
+        run_directory(tmp_path, cell, {"1": 10}, {"2": 10})
+    known: dict[str, Trained] = {}
+    assert [run.cell for run in store.results(planned, known).finished] == list(planned.cells[:2])
+    before = dict(known)
+    run_directory(tmp_path, planned.cells[2], {"1": 10}, {"2": 10})
+    (store.runs / planned.cells[0].name / "result.json").write_text("{")  # nobody looks
+    assert [run.cell for run in store.results(planned, known).finished] == list(planned.cells[:3])
+    assert all(known[name] is trained for name, trained in before.items())
+    with pytest.raises(HarkdError, match="is damaged"):
+        store.results(planned)
 
 
 # Other files
@@ -164,3 +183,21 @@ def test_the_options_are_a_recipe(tmp_path: Path) -> None:
 def test_a_failure_is_a_file_that_a_person_can_read(tmp_path: Path) -> None:
     Store(tmp_path).fail(Failure("a", "no memory", "Traceback"))
     assert json.loads((tmp_path / "failed" / "a.json").read_text()) == {"reason": "no memory", "detail": "Traceback"}
+
+
+def test_a_design_comes_back(tmp_path: Path) -> None:
+    store, planned = Store(tmp_path), design()
+    with pytest.raises(UsageError, match=r"holds no finished study: run harkd compare with --out "):
+        store.design()
+    store.write_design(planned, {"rotate(20)": "left out after 1 seed"})
+    assert store.design() == (planned, {"rotate(20)": "left out after 1 seed"})
+    assert store.design()[0].cells == planned.cells
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b'{"levels": [3], "control": "", "dropped": {}}'])
+def test_a_damaged_design_is_told(tmp_path: Path, content: bytes) -> None:
+    Store(tmp_path).write_design(design(), {})
+    (tmp_path / DESIGN).write_bytes(content)
+    with pytest.raises(HarkdError, match=r"design\.json is damaged \(.*\): repeat the command of the study$") as caught:
+        Store(tmp_path).design()
+    assert "\n" not in str(caught.value)
