@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 OPS = "docs/augmentations"
 NUMBERS = sorted(f"benchmarks/{page.stem}" for page in (ROOT / "benchmarks").glob("*.md"))
 CONTENTS = {
-    "Guide": ["docs/own-data", "docs/datasets", "docs/train", "docs/distil", "docs/augment", f"{OPS}/index", "docs/report"],
+    "Guide": ["docs/own-data", "docs/datasets", "docs/train", "docs/distil", "docs/augment", f"{OPS}/index"],
+    "Which is better": ["docs/compare", "docs/cluster", "docs/report", "docs/track"],
     "On the watch": ["docs/export", "docs/predict"],
     "Numbers": NUMBERS,
     "For contributors": ["docs/architecture", "CONTRIBUTING", "CHANGELOG"],

@@ -31,7 +31,7 @@ SHORTER = {
     "train": ("--epochs", "1", "--patience", "0"),
     "distill": ("--epochs", "1", "--patience", "0", "--teacher-epochs", "1", "--teacher-patience", "0"),
     "demo": ("--seeds", "1"),
-    "compare": ("--epochs", "1", "--teacher-epochs", "1", "--folds", "2", "--seeds", "1"),
+    "compare": ("--epochs", "1", "--teacher-epochs", "1", "--folds", "2", "--seeds", "1", "--no-export"),
 }
 """Appended to a command; the last one of two equal flags counts. Runs on the reader's own recordings take seconds as they are."""
 OWN = "recordings.toml"
@@ -42,8 +42,17 @@ NOT_RUN = {
     ("README.md", "pip install -c constraints.txt -e '.[export]'"),
     ("docs/own-data.md", "harkd data fetch uci_hapt"),
     ("docs/own-data.md", "harkd data prepare uci_hapt"),
+    ("docs/cluster.md", "pip install -c constraints.txt 'harkd[ray]'"),
+    ("docs/cluster.md", "ray start --head --port 6379 --disable-usage-stats"),
+    ("docs/cluster.md", "ray start --address HEAD:6379"),
+    (
+        "docs/cluster.md",
+        "harkd compare --data seglearn_watch --student dscnn-s --teacher dscnn-m --method kd --augment none,jeon_mix1 "
+        "--executor ray --address HEAD:6379",
+    ),
+    ("docs/compare.md", "harkd compare --recipe benchmarks/studies/hapt_jeon/study.toml --out hapt_jeon"),
 }
-"""The commands that no test runs: they install, or need a network or what it brings."""
+"""The commands that no test runs: they install, or need a network, what it brings, or a cluster."""
 
 
 @dataclass(frozen=True)

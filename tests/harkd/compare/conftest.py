@@ -48,7 +48,7 @@ def _evaluation(pairs: tuple[tuple[str, int], ...]) -> Evaluation:
     return evaluate_probabilities(probabilities, labels, subjects, CLASSES, {name: name for name in right})
 
 
-def trained(folder: Path, cell: Cell, test: Mapping[str, int], validation: Mapping[str, int], **more: Any) -> Trained:
+def trained(folder: Path, cell: Cell, test: Mapping[str, int], validation: Mapping[str, int], /, **more: Any) -> Trained:
     """A run directory as training leaves it, read back."""
     options, run = cell.options, Run(folder / "runs" / cell.name)
     distilled = options.method != "ce"

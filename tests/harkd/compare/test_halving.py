@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harkd.compare.design import Design
 from harkd.compare.halving import drop, rungs
 from harkd.compare.options import Study
 from harkd.compare.results import Finished, Results
+from harkd.errors import UsageError
 from harkd.options import Pair
 
 Right = Mapping[str, Sequence[int]]
@@ -41,7 +42,7 @@ FIVE: Right = {
     "none": (10, 10),
     "jitter(0.1)": (12, 11),  # +1.5 of 20: +7.5 points
     "rotate(20)": (9, 10),  # -2.5
-    "scale(0.1)": (16, 9),  # +12.5, though one of two loses
+    "scaling(0.1)": (16, 9),  # +12.5, though one of two loses
     "jitter(0.2)": (10, 10),  # 0
 }
 
@@ -72,7 +73,7 @@ def test_the_control_stays_even_if_it_is_worst(study: Callable[..., Results]) ->
 
 def test_the_first_of_equal_ones_stays(study: Callable[..., Results]) -> None:
     equal = dict.fromkeys(FIVE, (10, 10))
-    assert list(drop(study(equal), "accuracy", 2)) == ["scale(0.1)", "jitter(0.2)"]
+    assert list(drop(study(equal), "accuracy", 2)) == ["scaling(0.1)", "jitter(0.2)"]
 
 
 def test_two_levels_leave_nothing_to_decide(study: Callable[..., Results]) -> None:
@@ -84,6 +85,7 @@ def test_seeds_are_averaged(study: Callable[..., Results]) -> None:
     assert reason.startswith("left out after 2 seeds, place 2 of 2 ")
 
 
+@settings(deadline=None, max_examples=15)
 @given(st.lists(st.lists(st.integers(0, 20), min_size=2, max_size=2), min_size=5, max_size=5))
 def test_test_subjects_have_no_part_in_it(tmp_path_factory: Any, run_directory: Callable[..., Any], scores: list[list[int]]) -> None:
     folder = tmp_path_factory.mktemp("study")
@@ -97,15 +99,16 @@ def test_test_subjects_have_no_part_in_it(tmp_path_factory: Any, run_directory: 
 
 def test_a_level_without_a_run_is_not_judged(study: Callable[..., Results]) -> None:
     """It failed; another seed may not."""
-    assert list(drop(study({**FIVE, "scale(0.1)": ()}), "accuracy", 2)) == ["rotate(20)"]
+    assert list(drop(study({**FIVE, "scaling(0.1)": ()}), "accuracy", 2)) == ["rotate(20)"]
 
 
 def test_without_a_run_of_the_control_nothing_is_left_out(study: Callable[..., Results]) -> None:
     assert drop(study({**FIVE, "none": ()}), "accuracy", 2) == {}
 
 
-def test_without_validation_subjects_nothing_is_left_out(study: Callable[..., Results]) -> None:
-    assert drop(study(dict.fromkeys(FIVE, ()), test=FIVE), "accuracy", 2) == {}
+def test_without_validation_subjects_it_is_refused(study: Callable[..., Results]) -> None:
+    with pytest.raises(UsageError, match=r"halving is judged on validation subjects, and these folds have none: choose other --folds"):
+        drop(study(dict.fromkeys(FIVE, ()), test=FIVE), "accuracy", 2)
 
 
 @pytest.mark.parametrize(

@@ -145,5 +145,5 @@ def test_more_trials_begin_with_the_same() -> None:
 
 def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(HarkdError, match=r"[Oo]ptuna.*harkd\[search\]"):
+    with pytest.raises(HarkdError, match=r"^optuna is not installed: pip install -c constraints\.txt 'harkd\[search\]'$"):
         Sampler(SPACE, 0)
