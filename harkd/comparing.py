@@ -243,9 +243,9 @@ class _Keeping:
             self.store.fail(Failure(job.name, end.error, end.detail))
         else:
             self.store.forget_failure(job.name)
-            self._left[job.group] -= 1
-            if job.group and not self._left[job.group]:
-                self.store.drop_bank(job.group)
+        self._left[job.group] -= 1
+        if job.group and not self._left[job.group]:
+            self.store.drop_bank(job.group)
         self.other.ended(job, end)
 
     def tick(self) -> None:

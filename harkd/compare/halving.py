@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from harkd.compare.results import Results
+from harkd.errors import UsageError
 from harkd.report.words import many
 
 
@@ -30,8 +31,15 @@ def drop(results: Results, metric: str, keep: int) -> dict[str, str]:
     Args:
         results: of the levels that are still there, with the seeds so far.
         keep: one of so many stays (rounded up).
+
+    Raises:
+        UsageError: the folds have no validation subjects.
     """
     control = results.design.control
+    if control not in results.levels:
+        return {}  # its runs failed: there is nothing to go by
+    if not results.by_subject(control, metric, "validation"):
+        raise UsageError("halving is judged on validation subjects, and these folds have none: choose other --folds")
     scores = results.scores(metric, "validation")
     gains: dict[str, float] = {}
     for level in results.levels:

@@ -2,7 +2,7 @@
 
 A worker is an actor, a process that stays for many jobs. Through the cluster's object store, each once, it gets the windows and
 the finished runs of teachers; a job's result comes back as the files of its run directory. So the machines share no file system,
-and nothing that they write outlives the worker. Recordings are never written to their disks.
+and a worker removes what it wrote. Recordings stay in memory, unless the object store is full and Ray spills it.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class RayCluster:
         self._idle.remove(seat)
         return seat
 
-    def _cargo(self, job: Job) -> _Cargo:
+    def _cargo(self, job: Job) -> Cargo:
         """What a job needs, put into the object store the first time that it is needed."""
         data = replace(data_only(job.options), split="official")
         if data not in self._data:
@@ -136,7 +136,7 @@ class RayCluster:
         for name in job.needs:
             if name not in self._teachers:
                 self._teachers[name] = self._ray.put(pack(self.runs / name))
-        return _Cargo(self._data[data], {name: self._teachers[name] for name in job.needs})
+        return Cargo(self._data[data], {name: self._teachers[name] for name in job.needs})
 
     def _ended(self, answer: Any) -> Ended:
         seat, job = self._busy.pop(answer)
@@ -167,7 +167,7 @@ class _Seat:
 
 
 @dataclass(frozen=True)
-class _Cargo:
+class Cargo:
     """References to what a job needs. Ray brings only bare arguments by itself, not those inside of others: a worker fetches what
     it does not have."""
 
@@ -200,7 +200,7 @@ class Worker:
         self._windows: dict[Any, Windows] = {}
         self._asked: Any = None  # which of them the job at work is about
 
-    def do(self, job: Job, cargo: _Cargo) -> tuple[Ended, Files]:
+    def do(self, job: Job, cargo: Cargo) -> tuple[Ended, Files]:
         """Do a job: what became of it, and the files of its run."""
         import ray
 

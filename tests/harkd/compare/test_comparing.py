@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def studying(tmp_path: Path, pair: Pair, session: Session) -> Callable[..., tupl
         **asked: Any,
     ) -> tuple[Studying, Here]:
         store = Store(tmp_path / folder)
-        mine = {name: asked.pop(name) for name in list(asked) if name not in Study.__dataclass_fields__}
+        mine = {name: asked.pop(name) for name in list(asked) if name not in {f.name for f in fields(Study)}}
         trained = begin(MACHINE, store.runs, store.bank, lambda: False)
         executor = Here(partial(work, trained))
         study = Study(**{"folds": "2", "seeds": 1} | asked)
@@ -169,9 +169,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is(
 # Data
 
 
-def test_the_data_are_prepared_once(
-    pair: Pair, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_data_are_prepared_once(pair: Pair, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARKD_CACHE", str(tmp_path / "cache"))
     share_data(pair, session)
     (copy,) = (tmp_path / "cache" / "prepared").iterdir()
@@ -183,9 +181,7 @@ def test_the_data_are_prepared_once(
     assert copy.is_dir()
 
 
-def test_without_room_for_a_copy_workers_read_the_files(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_room_for_a_copy_workers_read_the_files(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_text("no folder")
     monkeypatch.setenv("HARKD_CACHE", str(tmp_path / "cache"))
     said: list[str] = []
@@ -355,7 +351,9 @@ def test_a_search_in_which_everything_fails_says_where_the_reasons_are(studying:
 
 def test_a_search_from_several_levels_is_refused(studying: Any) -> None:
     study, executor = studying(trials=2, search=("rate=1..2",))
-    with pytest.raises(UsageError, match="^--trials compares the best one it finds with what you give: give one augment, not several$"):
+    with pytest.raises(
+        UsageError, match=r"^--trials compares the best one it finds with what you give: give one augment, not several$"
+    ):
         study.check()
     assert executor.begun == []
 
@@ -363,7 +361,9 @@ def test_a_search_from_several_levels_is_refused(studying: Any) -> None:
 def test_a_search_needs_validation_subjects(studying: Any) -> None:
     pytest.importorskip("optuna")
     study, _ = studying(augment="none", trials=1, search=("rate=0.01..0.1",), method="ce", split="blind", folds="split")
-    with pytest.raises(UsageError, match="^a search is judged on validation subjects, and these folds have none: choose other --folds$"):
+    with pytest.raises(
+        UsageError, match=r"^a search is judged on validation subjects, and these folds have none: choose other --folds$"
+    ):
         study.results()
 
 

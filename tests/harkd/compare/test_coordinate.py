@@ -216,7 +216,7 @@ def test_a_job_that_always_dies_is_given_up_and_the_others_are_not() -> None:
 def test_a_full_disk_stops_everything_and_what_is_finished_stays() -> None:
     executor = Scripted(slots=2, script={"b": ["full"]})
     notes = Notes()
-    with pytest.raises(HarkdError, match="^full; nothing that was finished is lost: make room and repeat the command$"):
+    with pytest.raises(HarkdError, match=r"^full; nothing that was finished is lost: make room and repeat the command$"):
         coordinate([student(name) for name in "abcd"], executor, notes)
     assert (notes.names(failed=False), notes.names(failed=True)) == (["a"], [])
     assert (executor.cancelled, executor.running) == (1, [])
@@ -225,10 +225,8 @@ def test_a_full_disk_stops_everything_and_what_is_finished_stays() -> None:
 @pytest.mark.parametrize("ends", [0, 1, 3])
 def test_an_interruption_cancels_what_is_in_flight(ends: int) -> None:
     executor, notes = Scripted(slots=2), Notes()
-    with pytest.raises(Interrupted, match="^stopped$"):
-        coordinate(
-            [student(name) for name in "abcdef"], executor, notes, interrupted=lambda: len(notes.ends) >= ends
-        )
+    with pytest.raises(Interrupted, match=r"^stopped$"):
+        coordinate([student(name) for name in "abcdef"], executor, notes, interrupted=lambda: len(notes.ends) >= ends)
     assert len(notes.ends) == ends
     assert (executor.cancelled, executor.running) == (1, [])
 

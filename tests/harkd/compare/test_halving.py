@@ -81,17 +81,23 @@ def test_two_levels_leave_nothing_to_decide(study: Callable[..., Results]) -> No
 
 
 def test_seeds_are_averaged(study: Callable[..., Results]) -> None:
-    (reason,) = set(drop(study({"none": (10, 10), "rotate(20)": (11, 11), "jitter(0.1)": (9, 9)}, seeds=2), "accuracy", 2).values())
+    (reason,) = set(
+        drop(study({"none": (10, 10), "rotate(20)": (11, 11), "jitter(0.1)": (9, 9)}, seeds=2), "accuracy", 2).values()
+    )
     assert reason.startswith("left out after 2 seeds, place 2 of 2 ")
 
 
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.lists(st.integers(0, 20), min_size=2, max_size=2), min_size=5, max_size=5))
-def test_test_subjects_have_no_part_in_it(tmp_path_factory: Any, run_directory: Callable[..., Any], scores: list[list[int]]) -> None:
+def test_test_subjects_have_no_part_in_it(
+    tmp_path_factory: Any, run_directory: Callable[..., Any], scores: list[list[int]]
+) -> None:
     folder = tmp_path_factory.mktemp("study")
     design = Design.of(Pair(augment=",".join(FIVE)), Study(seeds=1), ("official",))
     finished = [
-        Finished(cell, run_directory(folder, cell, dict(zip("XY", test, strict=True)), dict(zip("AB", FIVE[cell.level], strict=True))))
+        Finished(
+            cell, run_directory(folder, cell, dict(zip("XY", test, strict=True)), dict(zip("AB", FIVE[cell.level], strict=True)))
+        )
         for cell, test in zip(design.cells, scores, strict=True)
     ]
     assert list(drop(Results(design, tuple(finished)), "accuracy", 2)) == ["jitter(0.2)", "rotate(20)"]
@@ -107,7 +113,9 @@ def test_without_a_run_of_the_control_nothing_is_left_out(study: Callable[..., R
 
 
 def test_without_validation_subjects_it_is_refused(study: Callable[..., Results]) -> None:
-    with pytest.raises(UsageError, match=r"halving is judged on validation subjects, and these folds have none: choose other --folds"):
+    with pytest.raises(
+        UsageError, match=r"halving is judged on validation subjects, and these folds have none: choose other --folds"
+    ):
         drop(study(dict.fromkeys(FIVE, ()), test=FIVE), "accuracy", 2)
 
 

@@ -170,14 +170,18 @@ def test_only_what_a_group_shared_is_dropped(tmp_path: Path) -> None:
 
 def test_trials_are_kept(tmp_path: Path) -> None:
     Store(tmp_path).write_trials([({"rate": "0.1", "augment": "a(1, 2)"}, 0.75), ({"rate": "0.2", "augment": "none"}, None)])
-    assert (tmp_path / "trials.csv").read_text() == (
-        'trial,rate,augment,validation\n1,0.1,"a(1, 2)",0.75\n2,0.2,none,failed\n'
-    )
+    assert (tmp_path / "trials.csv").read_text() == ('trial,rate,augment,validation\n1,0.1,"a(1, 2)",0.75\n2,0.2,none,failed\n')
 
 
 def test_the_options_are_a_recipe(tmp_path: Path) -> None:
     Store(tmp_path).write_options({"data": 'a "b"', "vary": ("rate=1,2",), "rope": 0.01})
-    assert (tmp_path / STUDY).read_text().splitlines() == ['data = "a \\"b\\""', "vary = [", '    "rate=1,2",', "]", "rope = 0.01"]
+    assert (tmp_path / STUDY).read_text().splitlines() == [
+        'data = "a \\"b\\""',
+        "vary = [",
+        '    "rate=1,2",',
+        "]",
+        "rope = 0.01",
+    ]
 
 
 def test_a_failure_is_a_file_that_a_person_can_read(tmp_path: Path) -> None:
