@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from harkd.engine import fit
 from harkd.errors import Interrupted, UsageError
 from harkd.evaluation import evaluate
 from harkd.files import write_atomically
+from harkd.history import History
 from harkd.hooks import BestOnValidation, Snapshots
 from harkd.methods import Plan, method
 from harkd.nets import NETS, family
@@ -245,7 +247,7 @@ def _fit_alone(
             "seed": options.seed,
             "parameters": student.net.parameter_count,
             "weights_bytes": (run.folder / f"{options.select}.safetensors").stat().st_size,
-            "updates": history[-1]["step"],
+            "updates": _updates(history),
             "epochs": len(history),
             "best_epoch": best.epoch + 1 if validates else None,
             "selected": options.select,
@@ -335,6 +337,12 @@ def _rate(options: Training) -> Schedule:
         "constant": float,
     }
     return kinds[options.schedule](options.rate)
+
+
+def _updates(history: History) -> int:
+    """Steps of all phases; each counts its own from the start."""
+    ends = [record for record, after in zip_longest(history, history[1:]) if after is None or after["phase"] != record["phase"]]
+    return sum(record["step"] for record in ends)
 
 
 def _size(windows: Windows) -> dict[str, int]:

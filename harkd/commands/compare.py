@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
             return _show_plan(asked, store, live)
         workers = running.workers or processors()
         executor = _executor(asked, store, live, workers)
-        board = Board(live.display, store, study.score, workers, lambda job: copy(store.run(job.name), live))
+        board = Board(live.display, store, study.score, executor, lambda job: copy(store.run(job.name), live))
         studying = Studying(pair, study, store, live, executor, board, running.retry)
         studying.check()
         with store.held():
@@ -113,7 +113,11 @@ def _executor(asked: Compare, store: Store, live: Session, workers: int) -> Exec
     if asked.running.executor == "ray":
         from harkd.compare.ray_cluster import RayCluster
 
-        return RayCluster(partial(begin, asked.machine), store.runs, live.windows, asked.running.address, asked.running.workers)
+        machine = asked.machine
+        if machine.device not in ("auto", "cpu"):
+            raise UsageError(f"--executor ray trains on processors, one for each run: leave out --device {machine.device}")
+        ready = partial(begin, replace(machine, device="cpu"))
+        return RayCluster(ready, store.runs, live.windows, asked.running.address, asked.running.workers)
     memory = asked.running.memory * GIB or SHARE * free_memory()
     return Local(partial(begin, asked.machine, store.runs, store.bank), workers, memory)
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harkd.compare.contrast import Contrast, contrasts
+from harkd.compare.executors import Executor
 from harkd.compare.jobs import Ended, Job
 from harkd.compare.plan import Plan
 from harkd.compare.results import Results
@@ -33,14 +34,14 @@ class Board:
     """Follows a study on a display: a live table on a terminal, plain lines anywhere else.
 
     Args:
-        workers: how many jobs run at a time at most, for the time that is left.
+        executor: tells how many jobs run at a time, for the time that is left.
         then: called with every job that was finished.
     """
 
     def __init__(
-        self, display: Display, store: Store, metric: str, workers: int, then: Callable[[Job], None] = lambda job: None
+        self, display: Display, store: Store, metric: str, executor: Executor, then: Callable[[Job], None] = lambda job: None
     ) -> None:
-        self.display, self.store, self.metric, self.workers, self.then = display, store, metric, workers, then
+        self.display, self.store, self.metric, self.executor, self.then = display, store, metric, executor, then
         self._known: dict[str, Trained] = {}
         self._began: dict[str, float] = {}
         self._shown = -math.inf
@@ -85,7 +86,7 @@ class Board:
         for job in self._left.values():
             needs = fmean(self._took[_kind(job)]) if self._took[_kind(job)] else usual
             left += max(0.0, needs - (now - self._began[job.name])) if job.name in self._began else needs
-        return left / max(1, min(self.workers, len(self._left)))
+        return left / max(1, min(self.executor.room, len(self._left)))
 
     def _line(self, done: int) -> str:
         left = self.seconds_left()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import resource
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -28,6 +30,10 @@ SHARE = 0.8
 
 class Executor(Protocol):
     """Does jobs, several at a time. Their results are in the study's folder when they have ended."""
+
+    @property
+    def room(self) -> int:
+        """How many jobs there may be at a time now."""
 
     def submit(self, job: Job) -> bool:
         """Begin a job; False if there is no room for another one now."""
@@ -75,12 +81,16 @@ class Local:
             return False
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self.workers, mp_context=self._context, initializer=self._start)
+        # Processes that begin inherit the mask: Ctrl-C reaches the whole group, and the one who submits says when to stop.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._jobs[self._pool.submit(_do, job)] = job
         except BrokenProcessPool:  # found out just now
             if not self._jobs:
                 self._close()
             return False  # what was in flight, poll tells
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return True
 
     def poll(self, seconds: float) -> list[Ended]:
@@ -121,14 +131,19 @@ _work: Work | None = None
 
 def _begin(begin: Begin, stop: Event) -> None:
     """The first thing that a worker does."""
-    import signal
-
     global _work  # a process pool gives its workers no other place
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the one who submits says when to stop
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    _work = begin(stop.is_set)
+    try:
+        _work = begin(stop.is_set)
+    except Exception as problem:
+        _work = partial(_refuse, problem)
+
+
+def _refuse(problem: Exception, job: Job) -> None:
+    """Work of a process that could not begin: every job tells why."""
+    raise problem
 
 
 def _end_with(sentinel: int) -> None:
@@ -152,8 +167,9 @@ def attempt(work: Work, job: Job) -> Ended:
 
 def peak_memory() -> int:
     """Most bytes that this process has held at once."""
-    import resource
-
+    with suppress(OSError, StopIteration):  # what getrusage tells on Linux begins with what the parent had
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size if sys.platform == "darwin" else 1024 * size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -78,5 +79,5 @@ class Running:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise UsageError(f"workers is at least 0, got {self.workers}")
-        if self.memory < 0:
+        if not 0 <= self.memory < math.inf:
             raise UsageError(f"memory is at least 0 GiB, got {self.memory}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,13 +47,18 @@ class Dimension:
         check_option(option, "--search")
         found = _RANGE.fullmatch(space.strip())
         if not found:
-            return cls(option, listed(space))
+            levels = listed(space)
+            if "" in levels:
+                raise UsageError(f"--search {option}: a level is empty; got {space!r}")
+            if twice := [level for level in levels if levels.count(level) > 1]:
+                raise UsageError(f"--search {option}: level {twice[0]!r} stands there twice")
+            return cls(option, levels)
         try:
             low, high = float(found["low"]), float(found["high"])
         except ValueError:
             raise UsageError(f"--search {option}: {found['low']!r}..{found['high']!r} are not two numbers") from None
         log = bool(found["log"])
-        if not low < high or (log and low <= 0):
+        if not -math.inf < low < high < math.inf or (log and low <= 0):
             raise UsageError(
                 f"--search {option}: the range goes from a number{' above 0' if log else ''} to a larger one; got {text!r}"
             )

@@ -31,7 +31,7 @@ from harkd.compare.design import Design, Level
 from harkd.compare.options import Study
 from harkd.compare.results import Failed, Finished, Results
 from harkd.errors import HarkdError, UsageError
-from harkd.files import held, write_atomically
+from harkd.files import UNFINISHED, held, write_atomically
 from harkd.options import distill_of
 from harkd.report.record import Trained
 from harkd.runs import Run
@@ -65,7 +65,7 @@ class Store:
         Raises:
             UsageError: another process is at work on it, or the folder holds other things.
         """
-        if self.folder.is_dir() and not (self.folder / STUDY).is_file() and any(self.folder.iterdir()):
+        if self.folder.is_dir() and not (self.folder / STUDY).is_file() and any(map(_strange, self.folder.iterdir())):
             raise UsageError(f"{self.folder} holds other things than a study; choose another folder with --out")
 
         def refuse() -> None:
@@ -188,3 +188,8 @@ class Store:
             elif cell.name in failures:
                 failed.append(Failed(cell.name, (cell.level,), failures[cell.name].reason))
         return Results(design, tuple(finished), tuple(failed), dict(dropped or {}))
+
+
+def _strange(path: Path) -> bool:
+    """Whether a file is none that a study has before it keeps its options."""
+    return path.name != OWNER and not path.name.endswith(UNFINISHED)
