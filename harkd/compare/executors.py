@@ -15,9 +15,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from multiprocessing.synchronize import Event
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from harkd.compare.jobs import Ended, Job
 
@@ -65,10 +65,12 @@ class Local:
     def __init__(self, begin: Begin, workers: int, memory: float) -> None:
         self.workers, self.memory = workers, memory
         self._context = multiprocessing.get_context("spawn")
-        self._stop = self._context.Event()
+        # Not an Event: that has a lock, which a killed worker may take with it.
+        self._stop = self._context.RawValue("b", 0)
         self._start = partial(_begin, begin, self._stop)
         self._pool: ProcessPoolExecutor | None = None
         self._jobs: dict[Future[Ended], Job] = {}
+        self._processes: set[BaseProcess] = set()
         self._needs = 0
 
     @property
@@ -82,7 +84,7 @@ class Local:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self.workers, mp_context=self._context, initializer=self._start)
         # Processes that begin inherit the mask: Ctrl-C reaches the whole group, and the one who submits says when to stop.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        before, others = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}), set(multiprocessing.active_children())
         try:
             self._jobs[self._pool.submit(_do, job)] = job
         except BrokenProcessPool:  # found out just now
@@ -91,9 +93,14 @@ class Local:
             return False  # what was in flight, poll tells
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self._processes |= set(multiprocessing.active_children()) - others
         return True
 
     def poll(self, seconds: float) -> list[Ended]:
+        if self._pool is not None and any(process.exitcode is not None for process in self._processes):
+            # The pool does not watch a process from its first moment on, but from the next submission (CPython 3.11).
+            with suppress(BrokenProcessPool):
+                self._pool.submit(_nothing)
         done, _ = wait(self._jobs, timeout=seconds, return_when=FIRST_COMPLETED)
         if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
             done, _ = wait(self._jobs)  # one worker died, and the pool ended all others
@@ -104,7 +111,7 @@ class Local:
         return ended
 
     def cancel(self) -> None:
-        self._stop.set()
+        self._stop.value = 1
         try:
             self._close()
         except KeyboardInterrupt:  # the user will not wait for them to save themselves
@@ -112,12 +119,17 @@ class Local:
                 process.kill()
             raise
         self._jobs.clear()
-        self._stop.clear()
+        self._stop.value = 0
 
     def _close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = None
+        self._processes.clear()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _ended(name: str, future: Future[Ended]) -> Ended:
@@ -129,14 +141,14 @@ def _ended(name: str, future: Future[Ended]) -> Ended:
 _work: Work | None = None
 
 
-def _begin(begin: Begin, stop: Event) -> None:
+def _begin(begin: Begin, stop: Any) -> None:
     """The first thing that a worker does."""
     global _work  # a process pool gives its workers no other place
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     try:
-        _work = begin(stop.is_set)
+        _work = begin(lambda: bool(stop.value))
     except Exception as problem:
         _work = partial(_refuse, problem)
 
