@@ -51,6 +51,7 @@ NOT_RUN = {
         "--executor ray --address HEAD:6379",
     ),
     ("docs/compare.md", "harkd compare --recipe benchmarks/studies/hapt_jeon/study.toml --out hapt_jeon"),
+    ("docs/compare.md", "harkd compare --recipe benchmarks/studies/seglearn_jeon/study.toml --out seglearn_jeon"),
 }
 """The commands that no test runs: they install, or need a network, what it brings, or a cluster."""
 
