@@ -12,11 +12,13 @@ from op_pictures import picture
 ROOT = Path(__file__).parents[1]
 OPS = "docs/augmentations"
 NUMBERS = sorted(f"benchmarks/{page.stem}" for page in (ROOT / "benchmarks").glob("*.md"))
+STUDIES = sorted(str(page.with_suffix("").relative_to(ROOT)) for page in (ROOT / "benchmarks/studies").glob("*/*.md"))
 CONTENTS = {
     "Guide": ["docs/own-data", "docs/datasets", "docs/train", "docs/distil", "docs/augment", f"{OPS}/index"],
     "Which is better": ["docs/compare", "docs/cluster", "docs/report", "docs/track"],
     "On the watch": ["docs/export", "docs/predict"],
     "Numbers": NUMBERS,
+    "Studies": STUDIES,
     "For contributors": ["docs/architecture", "CONTRIBUTING", "CHANGELOG"],
 }
 

@@ -391,5 +391,6 @@ def test_a_second_ctrl_c_does_not_wait(coordinator: Callable[..., "subprocess.Po
     assert all(map(alive, workers))
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=20)
-    assert (out, err.splitlines()[-1]) == ("", "KeyboardInterrupt")
+    assert out == ""
+    assert "KeyboardInterrupt" in err.splitlines()
     until(lambda: not any(map(alive, workers)), 5)

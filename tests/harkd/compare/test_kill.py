@@ -41,7 +41,7 @@ def study(world: Any, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [
         *(sys.executable, str(script), "compare", *world.data, "--student", "dscnn-xs", "--teacher", "dscnn-s"),
         *("--augment", "none,rotate(20)", "--vary", "kd.weight=0.5", "--folds", "2", "--seeds", "2", "--no-export"),
-        *("--epochs", "15", "--teacher-epochs", "10", "--teacher-patience", "0", "--batch", "4", "--rate", "0.02"),
+        *("--epochs", "25", "--teacher-epochs", "10", "--teacher-patience", "0", "--batch", "4", "--rate", "0.02"),
         *("--device", "cpu", "--workers", "2"),
     ]
 
@@ -110,37 +110,30 @@ def test_the_study_is_worth_it(peaceful: bytes) -> None:
     assert len(scores) == len({tuple(found) for found in scores.values()}) == 8
 
 
-@pytest.mark.parametrize("seed", range(2))
 def test_a_study_that_is_killed_again_and_again_ends_with_the_same_table(
-    study: list[str], peaceful: bytes, tmp_path: Path, seed: int
+    study: list[str], peaceful: bytes, tmp_path: Path
 ) -> None:
-    """The command is killed three times and a worker twice, in any order: while it begins, trains or concludes."""
-    chance = random.Random(seed)
+    """The command is killed four times and a worker six times, in any order: while they begin, or in the middle of a run."""
+    chance = random.Random(0)
     out, log = tmp_path / "study", tmp_path / "log"
-    victims = chance.sample(["command", "command", "command", "worker", "worker"], 5)
-    kills: list[str] = []
+    victims = chance.sample(["command"] * 4 + ["worker"] * 6, 10)
     while victims:
         with started(study, out, log) as process:
-            while victims:
-                if victims[0] == "command" and chance.random() < 0.3:
-                    time.sleep(chance.uniform(0, 5))  # perhaps before anything is trained
+            while victims and process.poll() is None:
+                if victims[0] == "command" and chance.random() < 0.5:
+                    time.sleep(chance.uniform(0, 6))  # perhaps before anything is trained
                 else:
                     progress(process, out)
-                    time.sleep(chance.uniform(0, 0.5))
-                if process.poll() is not None:
-                    break
+                    time.sleep(chance.uniform(0, 0.2))
                 if victims[0] == "command":
+                    victims.pop(0)
                     process.kill()
-                    kills.append(victims.pop(0))
-                    break
-                if there := workers(process):
+                    process.wait()
+                elif there := workers(process):
+                    victims.pop(0)
                     os.kill(chance.choice(there), signal.SIGKILL)
-                    kills.append(victims.pop(0))
-            if not victims:
-                break
-            assert process.wait(300) == -signal.SIGKILL, log.read_text()  # it did not end before all kills were done
+            assert process.poll() != 0, f"it ended with {len(victims)} kills to come: {log.read_text()}"
     assert finish(study, out, log) == 0, log.read_text()
-    assert len(kills) == 5
     assert (out / "results.csv").read_bytes() == peaceful
     assert "Traceback" not in log.read_text()
     assert not list(out.glob("failed/*"))
@@ -192,7 +185,7 @@ def test_a_full_disk_stops_the_study_and_with_room_it_goes_on(
     study: list[str], peaceful: bytes, tmp_path: Path, small_disk: Callable[[str], Path]
 ) -> None:
     log = tmp_path / "log"
-    out = small_disk("300k") / "study"  # a few runs
+    out = small_disk("560k") / "study"  # both teachers while they train, and a few runs
     assert finish(study, out, log) == 1, log.read_text()
     last = log.read_text().splitlines()[-1]
     assert "No space left on device; nothing that was finished is lost: make room and repeat the command" in last
@@ -220,9 +213,6 @@ def test_a_broken_run_leaves_the_rest_whole(study: list[str], tmp_path: Path) ->
     assert sorted({row.split(",")[0] for row in rows.splitlines()[1:]}) == ["none/0.02", "rotate(20)/0.02"]
     assert len(rows.splitlines()) == 1 + 2 * (5 + 2)
     results = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/result.json")}
-    again = tmp_path / "again"
-    assert finish(asked, out, again) == 1
-    assert "failed: " not in again.read_text()  # nothing is tried again
     retried = tmp_path / "retried"
     assert finish([*asked, "--retry"], out, retried) == 1
     assert sorted(set(re.findall(r"^failed: (\S+) ", retried.read_text(), re.MULTILINE))) == failed
