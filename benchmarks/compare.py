@@ -97,7 +97,17 @@ def _inside(form: str) -> Callable[[Study, Path], list[str]]:
 def _compare(study: Study, folder: Path, form: str = "compare") -> list[str]:
     every_run = shlex.split(command_line(options(study, folder)))[2:]
     levels = ["--augment", ",".join(study.strategies), "--control", study.strategies[0], "--folds", "split"]
-    where = ["--seeds", str(study.seeds), "--workers", str(study.workers), "--device", "cpu", "--out", str(folder / form)]
+    where = [
+        "--seeds",
+        str(study.seeds),
+        "--workers",
+        str(study.workers),
+        "--device",
+        "cpu",
+        "--no-export",
+        "--out",
+        str(folder / form),
+    ]
     return ["-m", "harkd", "compare", *every_run, *levels, *where]
 
 
