@@ -1,7 +1,7 @@
 """A study of augmentation strategies by `harkd compare`, against a script of the usual form and against our runs one by one.
 
     OMP_NUM_THREADS=1 python benchmarks/compare.py FOLDER       # an hour on two cores; writes benchmarks/compare.md
-    python benchmarks/compare.py FOLDER --forms alone compare   # some of the forms
+    python benchmarks/compare.py FOLDER --forms usual compare fresh   # some of the forms; fresh: a new draw at every visit
     python benchmarks/compare.py FOLDER --strategies 2 --seeds 2 --epochs 2 --out some.md
 
 FOLDER keeps the runs, and one JSON file for each form that was measured: a form is measured whole or not at all, and again only
@@ -97,18 +97,8 @@ def _inside(form: str) -> Callable[[Study, Path], list[str]]:
 def _compare(study: Study, folder: Path, form: str = "compare") -> list[str]:
     every_run = shlex.split(command_line(options(study, folder)))[2:]
     levels = ["--augment", ",".join(study.strategies), "--control", study.strategies[0], "--folds", "split"]
-    where = [
-        "--seeds",
-        str(study.seeds),
-        "--workers",
-        str(study.workers),
-        "--device",
-        "cpu",
-        "--no-export",
-        "--out",
-        str(folder / form),
-    ]
-    return ["-m", "harkd", "compare", *every_run, *levels, *where]
+    how = ["--seeds", str(study.seeds), "--workers", str(study.workers), "--device", "cpu", "--no-export"]
+    return ["-m", "harkd", "compare", *every_run, *levels, *how, "--out", str(folder / form)]
 
 
 ARGUMENTS: dict[str, Callable[[Study, Path], list[str]]] = {
@@ -224,8 +214,8 @@ def check(study: Study, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="keeps the runs and what was measured")
-    parser.add_argument("--forms", nargs="+", default=[*TITLES], choices=TITLES)
-    parser.add_argument("--teacher", default="wrn1d-16-1")
+    parser.add_argument("--forms", nargs="+", default=[form for form in TITLES if form != "fresh"], choices=TITLES)
+    parser.add_argument("--teacher", default="wrn1d-16-3")
     parser.add_argument("--strategies", type=int, default=len(usual.STRATEGIES), help="the first so many")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=20)

@@ -147,8 +147,8 @@ teacher was trained before, once for all.
   `DataLoader`, `Conv1d` nets, a teacher who is asked in every step; one run after another, one thread. It tests once, at the end.
 - *harkd distill, one by one*: all runs in one process with one thread, each with data and draw bank of its own. As all of ours,
   each scores the validation subjects after every epoch and writes a run directory. *In one session*: data and bank are shared.
-- *harkd compare*: {workers} workers with one thread each. All of ours make {draws} different draws of a window; *new draws* makes
-  a new one at every visit, as the usual script does.
+- *harkd compare*: {workers} workers with one thread each. All of ours make {draws} different draws of a window, where the
+  usual script makes a new one at every visit (so does *new draws*, if it is measured: `--forms fresh`).
 
 Before anything is timed, the usual form and ours are shown to do the same work: without augmentation, losses equal to one in a
 thousand over five steps from the same weights. Every student of every form takes {updates:,} steps.
@@ -158,8 +158,7 @@ thousand over five steps from the same weights. Every student of every form take
 {aims}
 
 All but the last two columns are up to the test of the last student. *To the end*: after it, `harkd compare` computes statistics,
-writes the report and, where the extra `export` is installed, exports one student of each net to say what it takes on a watch,
-which costs the same however many runs there are. *Cores busy*: CPU seconds per second. *In training*: the share of the process's
+writes the report. *Cores busy*: CPU seconds per second. *In training*: the share of the process's
 or the workers' time inside the training loop; the rest is starting, imports, data, tests, files and waiting. *Peak MiB*: memory
 of all processes together, looked at ten times a second: what each has to itself is added up, libraries and shared memory count
 once.
