@@ -92,7 +92,7 @@ def costs(study: Study, results: dict[str, Result]) -> str:
         ]
         times = [f"{cost.seconds:,.0f}", f"{cost.cpu_seconds:,.0f}", f"{cost.cpu_seconds / cost.seconds:.2f}", trains]
         ends = [f"{result.whole.seconds:,.0f}", _mebibytes(result.whole)]
-        rows.append([TITLES[form], *times, _mebibytes(cost), *ratios, *ends])
+        rows.append([TITLES[form], *times, _mebibytes(cost), *ratios, *ends, f"{result.load:.1f}"])
     head = [
         "form",
         "seconds",
@@ -103,7 +103,7 @@ def costs(study: Study, results: dict[str, Result]) -> str:
         "times faster than usual",
         "than one by one",
     ]
-    return table([*head, "to the end: seconds", "to the end: peak MiB"], rows)
+    return table([*head, "to the end: seconds", "to the end: peak MiB", "load before"], rows)
 
 
 def _mebibytes(cost: Cost) -> str:
@@ -139,9 +139,8 @@ PAGE = """# A study by harkd compare against the usual script
 
 `OMP_NUM_THREADS=1 python benchmarks/compare.py FOLDER`: {strategies} augmentation strategies x {seeds} seeds = {runs} runs on
 `{data}` (official split, {windows:,} training windows), `{student}` distilled from one `{teacher}` (method `kd`),
-{epochs} epochs of {steps} steps with {batch} windows. {machine}, {cores} cores, load
-{loads} before the forms. Each form is a process of its own, measured from its start, with all that it imports and writes; the
-teacher was trained before, once for all.
+{epochs} epochs of {steps} steps with {batch} windows. {machine}, {cores} cores. Each form is a process of its
+own, measured from its start, with all that it imports and writes; the teacher was trained before, once for all.
 
 - *The usual script* (`usual_study.py`): windows standardised once, a `Dataset` that augments one NumPy window at a time, a
   `DataLoader`, `Conv1d` nets, a teacher who is asked in every step; one run after another, one thread. It tests once, at the end.
@@ -157,11 +156,11 @@ thousand over five steps from the same weights. Every student of every form take
 
 {aims}
 
-All but the last two columns are up to the test of the last student. *To the end*: after it, `harkd compare` computes statistics,
-writes the report. *Cores busy*: CPU seconds per second. *In training*: the share of the process's
-or the workers' time inside the training loop; the rest is starting, imports, data, tests, files and waiting. *Peak MiB*: memory
-of all processes together, looked at ten times a second: what each has to itself is added up, libraries and shared memory count
-once.
+The columns before *to the end* are up to the test of the last student; after it, `harkd compare` computes statistics and
+writes the report. *Cores busy*: CPU seconds per second. *In training*: the share of the process's or the workers' time inside
+the training loop; the rest is starting, imports, data, tests, files and waiting. *Peak MiB*: memory of all processes
+together, looked at ten times a second: what each has to itself is added up, libraries and shared memory count once. *Load
+before*: what else the machine was doing when a form began (its load average); a quiet machine has 0.
 
 What limits: the student's own forward and backward, which no form can leave out and which are most of our step once the bank is
 full (`kd_step.md`), and the number of cores. The larger the teacher, and the more runs show it the same windows, the more the
@@ -182,7 +181,7 @@ def page(study: Study, results: dict[str, Result], windows: int) -> str:
     Args:
         windows: for training.
     """
-    steps, loads = -(-windows // BATCH), [result.load for result in results.values()]
+    steps = -(-windows // BATCH)
     return PAGE.format(
         strategies=len(study.strategies),
         seeds=study.seeds,
@@ -197,7 +196,6 @@ def page(study: Study, results: dict[str, Result], windows: int) -> str:
         batch=BATCH,
         machine=f"{platform.machine()}, torch {torch.__version__}, NumPy {np.__version__}",
         cores=os.cpu_count(),
-        loads=f"{min(loads):.1f} to {max(loads):.1f}",
         workers=study.workers,
         draws=study.draws,
         costs=costs(study, results),
