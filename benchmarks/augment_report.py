@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from tables import table
 
 Shape = tuple[int, int]
 SMALL: Shape = (6, 128)
@@ -122,13 +124,6 @@ def number(rate: float | None) -> str:
 
 def size(shape: Shape) -> str:
     return f"{shape[0]}x{shape[1]}"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown; a column is of numbers if there are any in it."""
-    lines = list(rows)
-    marks = ["---:" if any(line[i][:1].isdigit() for line in lines) else "---" for i in range(len(head))]
-    return "".join(f"| {' | '.join(line)} |\n" for line in (head, marks, *lines))
 
 
 def speeds(found: Found, shape: Shape) -> str:
@@ -250,12 +245,12 @@ branch of that kind, have as many values in another form:
 def report(found: Found, about: str) -> str:
     """The page."""
     missing = "".join(f"- {package} could not be imported ({why}) and is left out.\n" for package, why in found.missing.items())
-    text = f"# Every augmentation and every policy\n\n{about}\n\n## Targets\n\n{REASONS}\n\n{targets(found)}\n"
-    text += f"## Against other packages, batches of {COMPARED}\n\n{PEERS}\n{missing}\n{compared(found)}\n"
+    text = f"# Every augmentation and every policy\n\n{about}\n\n## Targets\n\n{REASONS}\n\n{targets(found)}\n\n"
+    text += f"## Against other packages, batches of {COMPARED}\n\n{PEERS}\n{missing}\n{compared(found)}\n\n"
     for shape in found.shapes:
         text += f"## All of them at {size(shape)}, thousand windows/s\n\n{ALL}\n"
-        text += f"{other_windows(found, shape)}\n{speeds(found, shape)}\n"
+        text += f"{other_windows(found, shape)}\n{speeds(found, shape)}\n\n"
     for key, (title, head) in TITLES.items():
         if key in found.rows:
-            text += f"## {title}\n\n{table(head, found.rows[key])}\n"
+            text += f"## {title}\n\n{table(head, found.rows[key])}\n\n"
     return text

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from tables import table
 from usual_study import BATCH, DATA, STUDENT
 
 FASTER, THAN_ALONE = 8.0, 1.8
@@ -73,12 +73,6 @@ class Result:
     training: float | None
     accuracy: dict[str, list[float]]
     load: float
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns after the first are numbers."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def costs(study: Study, results: dict[str, Result]) -> str:
