@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from harkd.errors import unknown
-from harkd.nets import eegnet, fusion, patchformer, resnet1d, skeleton
+from harkd.nets import eegnet, fusion, patchformer, resnet1d, reused, sccnet, shallowconvnet, skeleton
 from harkd.nets.dscnn import SIZES, dscnn
 from harkd.nets.net import Flat, Inputs, Mean, MeanMax, Net, Outputs, PooledHead, Seen, staged
 from harkd.nets.wrn import wrn1d
@@ -50,7 +50,7 @@ class Family:
 
 _IMU = (Seen("wrist_acc", "acc", ("x", "y", "z")), Seen("wrist_gyro", "gyro", ("x", "y", "z")))
 _BODY = Seen("skeleton", "skeleton", skeleton.CHANNELS)
-_CAP = Seen("eeg", "eeg", tuple(f"e{i}" for i in range(1, 23)))
+_CAP = Inputs(22, 562, 125.0, (Seen("eeg", "eeg", tuple(f"e{i}" for i in range(1, 23))),))
 
 NETS: dict[str, Family] = {
     "dscnn": Family(
@@ -90,16 +90,36 @@ NETS: dict[str, Family] = {
             int(maps), int(depth), int(dropout or 50) / 100, inputs, classes
         ),
         "EEGNet-MAPS-DEPTH, with -dPERCENT for another dropout than 50",
-        special={"eegnet-8-2": Inputs(22, 562, 125.0, (_CAP,)), "eegnet-8-2-d25": Inputs(22, 562, 125.0, (_CAP,))},
+        special={"eegnet-8-2": _CAP, "eegnet-8-2-d25": _CAP},
+        kinds=frozenset({"eeg"}),
+    ),
+    "sccnet": Family(
+        r"sccnet(?:-d(\d\d))?",
+        lambda dropout, inputs, classes: sccnet.sccnet(int(dropout or 50) / 100, inputs, classes),
+        "SCCNet, with -dPERCENT for another dropout than 50",
+        special={"sccnet": _CAP, "sccnet-d25": _CAP},
+        kinds=frozenset({"eeg"}),
+    ),
+    "shallowconvnet": Family(
+        r"shallowconvnet(?:-d(\d\d))?",
+        lambda dropout, inputs, classes: shallowconvnet.shallowconvnet(int(dropout or 25) / 100, inputs, classes),
+        "ShallowConvNet, with -dPERCENT for another dropout than 25",
+        special={"shallowconvnet": _CAP, "shallowconvnet-d50": _CAP},
         kinds=frozenset({"eeg"}),
     ),
     "fusion": Family(
-        r"fusion-([^+]+(?:\+[^+]+)+)",
+        r"fusion-([^+~]+(?:\+[^+~]+)+)",
         lambda names, inputs, classes: fusion.fusion(
             [(name, family(name).kinds) for name in names.split("+")], inputs, classes, build
         ),
         "late fusion of a net for each group of sensors, fusion-NET+NET",
         special={"fusion-skeleton-m+resnet1d-m": Inputs(66, 128, 50.0, (_BODY, *_IMU))},
+    ),
+    "reused": Family(
+        rf"([^~]+)~({reused.HEAD}(?:~{reused.HEAD})*)",
+        lambda student, heads, inputs, classes: reused.reused(student, heads, inputs, classes, build),
+        "a net with the heads of its teachers, made by simkd and atsc, NET~HEAD",
+        ("dscnn-s~mean64",),
     ),
 }
 

@@ -18,7 +18,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing("tflite", "onnx"
 
 @pytest.mark.parametrize(
     ("net", "micro"),
-    [("wrn1d-10-1", True), ("resnet1d-s", True), ("patchformer-xs", False), ("eegnet-4-2", False)],
+    [
+        ("wrn1d-10-1", True),
+        ("resnet1d-s", True),
+        ("patchformer-xs", False),
+        ("eegnet-4-2", False),
+        ("sccnet", True),
+        ("shallowconvnet", True),
+    ],
 )
 def test_a_family(net: str, micro: bool, toy: Any, tmp_path: Path) -> None:
     """Whatever was checked passed. TensorFlow Lite Micro lacks operators of some: they are for Wear OS, and it is said so."""
