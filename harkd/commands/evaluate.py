@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
@@ -28,6 +28,8 @@ class Evaluate:
     """Where its recordings are."""
     split: str = ""
     """Another split; by default the run's. People whom the run was trained on are refused."""
+    flatness: bool = False
+    """Also tell how flat the loss on training windows is where the net has settled; takes some seconds."""
     json: bool = False
     """Print the scores as JSON."""
 
@@ -36,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
     options = parse(Evaluate, "harkd evaluate", argv)
     from harkd.commands.session import threads
     from harkd.evaluation import evaluate
+    from harkd.flatness import flatness
     from harkd.parts import data_of, prepare, refuse_known
     from harkd.runs import Run
 
@@ -52,8 +55,9 @@ def main(argv: Sequence[str]) -> int:
     before = run.result().get("environment", {}).get("threads", "")
     with threads(int(before) if before.isdecimal() else 1):  # as when it was trained: the same bits
         found = evaluate(player, windows, codes=parts.codes)
+        flat = flatness(player, parts.train.having(player.sees.sensors)) if options.flatness else None
     if options.json:
-        print_json(found.to_dict())
+        print_json(found.to_dict() | ({"flatness": asdict(flat)} if flat else {}))
         return 0
     rows = [(score.subject, score.windows, score.accuracy, score.macro_f1) for score in found.subjects]
     rows.append(("all", found.windows, found.accuracy, found.macro_f1))
@@ -67,4 +71,9 @@ def main(argv: Sequence[str]) -> int:
         f"\nbalanced accuracy {found.balanced_accuracy:.1%}, NLL {found.nll:.3f}, Brier {found.brier:.3f}, ECE {found.ece:.3f}; "
         f"worst subject {found.worst_subject.subject}: {found.worst_subject.accuracy:.1%}"
     )
+    if flat:
+        print(
+            f"training loss: largest eigenvalue of the Hessian {flat.largest_eigenvalue:.3g}, trace {flat.trace:.3g}, "
+            f"sharpness {flat.sharpness:.3g}"
+        )
     return 0

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sklearn import metrics
 
 from harkd.errors import HarkdError, UsageError
 from harkd.evaluation import BINS, Evaluation, _reliability, evaluate, evaluate_probabilities, pseudonyms
+from harkd.flatness import flatness
 from harkd.parts import data_of, prepare
 from harkd.player import Player, predict
 from harkd.runs import Run
@@ -346,3 +347,18 @@ def test_other_data_of_another_kind_is_refused(
 def test_a_part_without_windows(harkd: Any, trained: Path) -> None:
     told = harkd("evaluate", trained, "--split", "blind", "--part", "val")
     assert (told.code, told.err) == (2, "harkd: there are no windows to evaluate on; this split leaves that part empty\n")
+
+
+def test_flatness_is_that_of_the_training_windows(harkd: Any, trained: Path) -> None:
+    plain = harkd("evaluate", trained, "--json").json
+    found = harkd("evaluate", trained, "--flatness", "--json").json
+    flat = found.pop("flatness")
+    assert found == plain
+    run = Run.open(trained)
+    train = prepare(data_of(run)).train
+    assert flat == asdict(flatness(run.load_player(train), train))
+    words = harkd("evaluate", trained, "--flatness", "--part", "val").out.splitlines()[-1]
+    assert words == (
+        f"training loss: largest eigenvalue of the Hessian {flat['largest_eigenvalue']:.3g}, trace {flat['trace']:.3g}, "
+        f"sharpness {flat['sharpness']:.3g}"
+    )
