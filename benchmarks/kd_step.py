@@ -24,6 +24,7 @@ import numpy as np
 import scipy
 import torch
 import usual_kd as usual
+from tables import table
 from torch import Tensor
 from usual_kd import PARTS, Augment, Clock, Reading, Run
 
@@ -40,6 +41,7 @@ from harkd.options import KD
 from harkd.phase import Phase
 from harkd.player import Player
 from harkd.schedule import Progress
+from harkd.stage import Stage
 
 WINDOWS, CHANNELS, TIME, CLASSES = 512, 6, 128, 27  # the size and shape of UTD-MHAD's inertial half
 TEACHER, STUDENTS, BATCHES = "wrn1d-16-3", ("wrn1d-16-1", "dscnn-s"), (64, 256)
@@ -112,7 +114,7 @@ def ours(train: Windows, net: str, batch: int, text: str, draws: int, epochs: in
             (cast["student"].net, "forward", "student"),
             (phases[0].objective, "forward", "loss"),
             (Tensor, "backward", "backward"),
-            (engine._Stage, "_move", "optimiser"),
+            (Stage, "_move", "optimiser"),
         ):
             stack.enter_context(patch.object(owner, name, clock.timed(part, getattr(owner, name))))
         clock.restart()
@@ -190,7 +192,7 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
-def speed_rows(net: str, batch: int, found: Measured) -> list[str]:
+def speed_rows(net: str, batch: int, found: Measured) -> list[list[str]]:
     rows = []
     for strategy in STRATEGIES:
         mine = {form: [r["all"] for r in found.get((strategy.title, form), [])] for form in (LIVE, BANK, WHOLE)}
@@ -199,25 +201,19 @@ def speed_rows(net: str, batch: int, found: Measured) -> list[str]:
             rates = [f"{1e6 / statistics.median(times):,.0f}" if times else "" for times in (base, *mine.values())]
             gains = [spread([a / b for a, b in zip(base, mine[form], strict=True)]) for form in (LIVE, BANK)]
             gains += [f"{statistics.median(base) / whole:.1f}" for whole in mine[WHOLE]] or [""]
-            rows.append(f"| {' | '.join([net, str(batch), f'{strategy.title}, {name}', *rates, *gains])} |")
+            rows.append([net, str(batch), f"{strategy.title}, {name}", *rates, *gains])
     return rows
 
 
-def share_rows(net: str, batch: int, found: Measured) -> list[str]:
+def share_rows(net: str, batch: int, found: Measured) -> list[list[str]]:
     rows = []
     for (title, form), readings in found.items():
         if form != WHOLE:
             middle = {part: statistics.median(r[part] for r in readings) for part in readings[0]}
             shares = [f"{middle[part] / middle['all']:.0%}" for part in (*PARTS, "rest")]
             total = f"{middle['all']:,.0f}"
-            rows.append(f"| {' | '.join([net, str(batch), title, form, total, *shares])} |")
+            rows.append([net, str(batch), title, form, total, *shares])
     return rows
-
-
-def table(head: Sequence[str], texts: int, rows: Sequence[str]) -> str:
-    """A Markdown table whose columns after the first `texts` are numbers."""
-    rule = ["---" if column < texts else "---:" for column in range(len(head))]
-    return "\n".join([f"| {' | '.join(head)} |", f"| {' | '.join(rule)} |", *rows])
 
 
 PAGE = """# A distillation step against the usual one
@@ -256,7 +252,8 @@ and smaller where NumPy's augmentation is nearly free (Mix1).
 def main() -> None:
     torch.set_num_threads(1)
     begin, train = time.perf_counter(), synthetic()
-    speed, shares = [], []
+    speed: list[list[str]] = []
+    shares: list[list[str]] = []
     for net in STUDENTS:
         check(train, net)
         for batch in BATCHES:
@@ -279,12 +276,8 @@ def main() -> None:
         epochs=EPOCHS,
         um=STRATEGIES[0].text,
         mix=STRATEGIES[1].text,
-        speed=table(
-            ("student", "batch", "strategy, usual form", "usual", "live", "bank", "whole run", *RATIOS),
-            3,
-            speed,
-        ),
-        shares=table(["student", "batch", "strategy", "form", "us / window", *PARTS, "rest"], 4, shares),
+        speed=table(("student", "batch", "strategy, usual form", "usual", "live", "bank", "whole run", *RATIOS), speed),
+        shares=table(["student", "batch", "strategy", "form", "us / window", *PARTS, "rest"], shares),
     )
     print(page)
     Path(__file__).with_suffix(".md").write_text(page)

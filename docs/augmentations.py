@@ -40,10 +40,10 @@ def _index(entries: list[Entry]) -> str:
         lines += ["", f"## {family.upper() if family in ('dtw', 'eeg') else family.replace('_', ' ').capitalize()}", ""]
         if family == "strategies":
             lines += ["| name | stands for | source |", "| --- | --- | --- |"]
-            lines += [_row(f"`{e.name}`", f"{e.about}: `{spaced(e.strategy)}`", _source(e)) for e in group]
+            lines += [row(f"`{e.name}`", f"{e.about}: `{spaced(e.strategy)}`", _source(e)) for e in group]
         else:
             lines += ["| as written | does | label |", "| --- | --- | --- |"]
-            lines += [_row(f"[`{e.text}`]({e.name}.md)", _marked(e.about), e.effect) for e in group]
+            lines += [row(f"[`{e.text}`]({e.name}.md)", marked(e.about), e.effect) for e in group]
     return "\n".join([*lines, ""])
 
 
@@ -52,11 +52,11 @@ def _source(entry: Entry) -> str:
 
 
 def _page(entry: Entry) -> str:
-    lines = [f"# {entry.name}", "", _marked(entry.about), "", "```text", entry.strategy, "```", ""]
+    lines = [f"# {entry.name}", "", marked(entry.about), "", "```text", entry.strategy, "```", ""]
     if entry.details:
-        lines += [_marked(entry.details), ""]
+        lines += [marked(entry.details), ""]
     lines += ["## Options", "", "| option | default | values |", "| --- | --- | --- |"]
-    lines += [_row(f"`{o.name}`", f"`{_value(o.default)}`", ", ".join(o.choices) or o.kind) for o in entry.options]
+    lines += [row(f"`{o.name}`", f"`{_value(o.default)}`", ", ".join(o.choices) or o.kind) for o in entry.options]
     lines += ["", "## What becomes of the label", "", _label(entry), ""]
     if entry.strength:
         lines += ["## Magnitude", "", _magnitude(entry.strength), ""]
@@ -99,11 +99,12 @@ def _value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
+    """A row of a table."""
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 
-def _marked(text: str) -> str:
+def marked(text: str) -> str:
     """Documentation as Markdown: what stands outside of code is plain text."""
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(part if part.startswith("`") else re.sub(r"([*<\[\]])", r"\\\1", part) for part in parts)

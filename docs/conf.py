@@ -11,10 +11,11 @@ from op_pictures import picture
 
 ROOT = Path(__file__).parents[1]
 OPS = "docs/augmentations"
+METHODS = "docs/methods"
 NUMBERS = sorted(f"benchmarks/{page.stem}" for page in (ROOT / "benchmarks").glob("*.md"))
 STUDIES = sorted(str(page.with_suffix("").relative_to(ROOT)) for page in (ROOT / "benchmarks/studies").glob("*/*.md"))
 CONTENTS = {
-    "Guide": ["docs/own-data", "docs/datasets", "docs/train", "docs/distil", "docs/augment", f"{OPS}/index"],
+    "Guide": ["docs/own-data", "docs/datasets", "docs/train", "docs/distil", "docs/augment", f"{OPS}/index", f"{METHODS}/index"],
     "Which is better": ["docs/compare", "docs/cluster", "docs/report", "docs/track"],
     "On the watch": ["docs/export", "docs/predict"],
     "Numbers": NUMBERS,
@@ -29,7 +30,12 @@ release = metadata.version("harkd")  # `version` would be a setting of Sphinx
 
 extensions = ["myst_parser"]
 root_doc = "docs/index"
-include_patterns = [root_doc + ".md", f"{OPS}/*.md", *(f"{page}.md" for pages in CONTENTS.values() for page in pages)]
+include_patterns = [
+    root_doc + ".md",
+    f"{OPS}/*.md",
+    f"{METHODS}/*.md",
+    *(f"{page}.md" for pages in CONTENTS.values() for page in pages),
+]
 exclude_patterns = [".*", "**/.*", "docs/_build", "runs"]
 myst_heading_anchors = 3  # links to headings, as GitHub has them
 
@@ -56,8 +62,11 @@ def complete(app: Sphinx, name: str, source: list[str]) -> None:
     """Append the table of contents to the first page and that of augmentations, and draw the picture of each of these."""
     if name == root_doc:
         source[0] += "".join(toctree(pages, caption) for caption, pages in CONTENTS.items())
-    elif name == f"{OPS}/index":
-        source[0] += toctree(sorted(f"{OPS}/{page.stem}" for page in (ROOT / OPS).glob("*.md") if page.stem != "index"))
+    elif name in (f"{OPS}/index", f"{METHODS}/index"):
+        folder = (ROOT / name).parent
+        source[0] += toctree(
+            sorted(f"{name.removesuffix('index')}{page.stem}" for page in folder.glob("*.md") if page.stem != "index")
+        )
     elif name.startswith(f"{OPS}/"):
         before, heading, after = source[0].partition("\n## ")
         source[0] = f"{before}\n```{{raw}} html\n{picture(Path(name).name)}\n```\n{heading}{after}"

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import augmentations
+import methods
 
 from harkd.datasets import Card, names, read_card
 from harkd.schema import json_schema
@@ -79,6 +80,7 @@ def pages() -> dict[str, str]:
     return {
         "datasets.md": datasets(),
         **augmentations.pages(),
+        **methods.pages(),
         "card.schema.json": json.dumps(json_schema(Card), indent=1, ensure_ascii=False, sort_keys=True) + "\n",
     }
 
@@ -88,6 +90,7 @@ if __name__ == "__main__":
     for page, text in written.items():
         (DOCS / page).parent.mkdir(exist_ok=True)
         (DOCS / page).write_text(text, encoding="utf-8")
-    for page in (DOCS / augmentations.FOLDER).glob("*.md"):
-        if f"{augmentations.FOLDER}/{page.name}" not in written:
-            page.unlink()  # of an op that is no more
+    for folder in (augmentations.FOLDER, methods.FOLDER):
+        for page in (DOCS / folder).glob("*.md"):
+            if f"{folder}/{page.name}" not in written:
+                page.unlink()  # of an op or a method that is no more

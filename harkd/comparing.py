@@ -12,8 +12,9 @@ from statistics import fmean
 import torch
 
 from harkd.bank import DrawBank
+from harkd.cast import helpers
 from harkd.compare.coordinate import POLL, Follower, coordinate
-from harkd.compare.design import Cell, Design, Level, factors_of, folds_of, level_options
+from harkd.compare.design import Design, Level, factors_of, folds_of, level_options
 from harkd.compare.executors import Executor, Work
 from harkd.compare.halving import drop, rungs
 from harkd.compare.jobs import Ended, Job
@@ -26,11 +27,10 @@ from harkd.datasets import Windows, cache
 from harkd.datasets.loading import folder_of
 from harkd.errors import HarkdError, UsageError
 from harkd.evaluation import pseudonyms
-from harkd.methods import method
 from harkd.options import Data, Distill, Machine, Pair, Train, identity
 from harkd.parts import cut_of, windows_of
 from harkd.progress import Quiet
-from harkd.training import Session, distill, student_of, teacher_folder, teacher_training, train
+from harkd.training import Session, distill, student_of, train
 
 
 def design_of(pair: Pair, study: Study, session: Session) -> Design:
@@ -73,26 +73,36 @@ def plan(design: Design, session: Session) -> Plan:
     jobs: dict[str, Job] = {}
     students: dict[str, Job] = {}
     for cell in design.cells:
-        needs = _teacher(cell, session)
-        for job in needs:
-            jobs.setdefault(job.name, job)
-        group = _group(cell.options) if method(cell.options.method).teachers[1] else ""
-        students[cell.name] = Job(cell.name, cell.options, tuple(job.name for job in needs), group)
-        jobs.setdefault(cell.name, students[cell.name])
+        students[cell.name] = _add(jobs, cell.name, cell.options, session)
     return Plan(design, tuple(jobs.values()), students)
 
 
-def _teacher(cell: Cell, session: Session) -> tuple[Job, ...]:
-    if not method(cell.options.method).teachers[1]:
-        return ()
-    training = teacher_training(cell.options, len(session.parts(cell.options).val) > 0)
-    return () if training is None else (Job(teacher_folder(training), training),)
+def _add(jobs: dict[str, Job], name: str, options: Train | Distill, session: Session, role: str = "") -> Job:
+    """Put a job after those of its teachers and assistants, unless it is there already."""
+    if name not in jobs:
+        asked = helpers(options, len(session.parts(options).val) > 0) if isinstance(options, Distill) else ()
+        needs = [_add(jobs, each.folder, each.training, session, "teacher").name for each in asked if each.training is not None]
+        group = _group(options) if isinstance(options, Distill) and asked else ""
+        jobs[name] = Job(name, options, tuple(needs), group, role)
+    return jobs[name]
 
 
 def _group(options: Distill) -> str:
     """What two runs have to share to ask their teacher about the same windows."""
     shared = replace(
-        options, seed=0, method="kd", method_options=Distill().method_options, student="", student_sees="all", epochs=1, rate=1.0
+        options,
+        seed=0,
+        method="kd",
+        method_options=Distill().method_options,
+        student="",
+        student_sees="all",
+        epochs=1,
+        rate=1.0,
+        curriculum="shuffle",
+        peers=0,
+        peer="",
+        peer_sees="",
+        domains="",
     )
     return identity(shared)
 
@@ -119,7 +129,7 @@ def begin(
         if isinstance(job.options, Train):
             train(job.options, session, runs / job.name, role="teacher")
         else:
-            distill(job.options, session, runs / job.name)
+            distill(job.options, session, runs / job.name, job.role)
 
     return work
 

@@ -68,9 +68,10 @@ def _compared(results: Results, study: Study, store: Store) -> Compared:
 
 
 def _teachers(results: Results, store: Store) -> Sequence[Trained]:
-    """The teachers that the study trained."""
-    wanted = {run.result.teacher_identity for run in results.finished}
-    found = [Run(path) for path in sorted(store.runs.glob("teacher-*")) if path.name.rpartition("-")[2] in wanted]
+    """The teachers and assistants that the study trained."""
+    wanted = {name for run in results.finished for name in run.result.teacher_identity.split()}
+    places = [path for kind in ("teacher", "assistant") for path in sorted(store.runs.glob(f"{kind}-*"))]
+    found = [Run(path) for path in places if path.name.rpartition("-")[2] in wanted]
     return [Trained.read(run) for run in found if run.finished]
 
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from harkd.cast import net_of
 from harkd.compare.jobs import Job
 from harkd.compare.plan import Plan
 from harkd.compare.store import Store
@@ -40,8 +41,8 @@ class Cost:
 def costs(planned: Plan, store: Store, session: Session) -> list[Cost]:
     """The cost of a plan, by teacher and level."""
     groups: dict[str, list[Job]] = {}
-    for job in planned.teachers:
-        groups.setdefault(f"teacher {job.options.net}" if isinstance(job.options, Train) else job.name, []).append(job)
+    for job in planned.helpers:
+        groups.setdefault(f"{job.name.partition('-')[0]} {net_of(job.options)}", []).append(job)
     for cell in planned.design.cells:
         groups.setdefault(cell.level, []).append(planned.students[cell.name])
     found = []
@@ -75,6 +76,7 @@ def seconds_per_update(options: Train | Distill, session: Session) -> float:
         if isinstance(options, Train):
             train(replace(options, epochs=2, keep_epochs=()), small, Path(folder) / "run")
         else:
-            distill(replace(options, epochs=2, teacher_epochs=1, keep_epochs=()), small, Path(folder) / "run")
+            epochs = max(2, len(options.teachers))  # a method may have a phase for each teacher
+            distill(replace(options, epochs=epochs, teacher_epochs=1, keep_epochs=()), small, Path(folder) / "run")
     first, *_, last = watch.times
     return (last - first) / (len(watch.times) - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,22 @@ class Drawn:
 
     index: Tensor
     draw: Tensor
-    weight: Tensor | Mapping[str, Tensor] | None = None
+    weight: Tensor | Mapping[str, Tensor | None] | None = None
+
+
+class Examiner(Protocol):
+    """Whom a curriculum may ask at the start of an epoch."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(n,) classes of all training windows."""
+
+    @property
+    def teacher(self) -> str | None:
+        """Who teaches; None: nobody."""
+
+    def logits(self, name: str) -> Tensor:
+        """(n, class) a player's answers to all training windows, clean, in eval mode."""
 
 
 class Curriculum(nn.Module):
@@ -32,15 +48,15 @@ class Curriculum(nn.Module):
         """Called once before the first epoch, with the number of training windows."""
         raise NotImplementedError
 
-    def steps(self) -> int:
+    def steps(self, epoch: int) -> int:
         """Steps of an epoch."""
         raise NotImplementedError
 
-    def start(self, epoch: int) -> None:
-        """Called before every epoch."""
+    def start(self, epoch: int, examiner: Examiner) -> None:
+        """Called before every epoch, and again when a run goes on in the middle of one."""
 
     def take(self, step: int) -> Drawn:
-        """The batch of a step, counted over the whole phase."""
+        """The batch of a step, counted over all epochs."""
         raise NotImplementedError
 
     def draws_of(self, epoch: int) -> list[int]:
@@ -50,6 +66,10 @@ class Curriculum(nn.Module):
     def present(self, batch: Batch) -> Batch:
         """The form in which windows are shown; mining and erasing change it."""
         return batch
+
+    def told(self) -> dict[str, Any]:
+        """What was taught in this epoch, for the history."""
+        return {}
 
 
 class Shuffle(Curriculum):
@@ -67,7 +87,7 @@ class Shuffle(Curriculum):
         self.length, self.seed, self.device = length, seed, device
         self._order: dict[int, Tensor] = {}
 
-    def steps(self) -> int:
+    def steps(self, epoch: int) -> int:
         return -(-self.length // self.batch)
 
     def take(self, step: int) -> Drawn:
@@ -82,7 +102,7 @@ class Shuffle(Curriculum):
         return Drawn(torch.cat(index), torch.cat(draw))
 
     def draws_of(self, epoch: int) -> list[int]:
-        samples = self.steps() * self.batch
+        samples = self.steps(epoch) * self.batch
         first, last = epoch * samples // self.length, ((epoch + 1) * samples - 1) // self.length
         return sorted({self._draw(turn) for turn in range(first, last + 1)})
 
@@ -91,8 +111,13 @@ class Shuffle(Curriculum):
 
     def _pass(self, turn: int) -> Tensor:
         if turn not in self._order:
-            key = torch.tensor(signed(stream(self.seed, "order", turn)), device=self.device)
-            numbers = torch.arange(self.length, device=self.device, dtype=torch.int64)
             self._order = {t: order for t, order in self._order.items() if t >= turn - 1}
-            self._order[turn] = torch.argsort(mix(key + numbers * signed(GOLDEN)))
+            self._order[turn] = shuffled(self.length, self.seed, turn, self.device)
         return self._order[turn]
+
+
+def shuffled(length: int, seed: int, turn: int, device: torch.device) -> Tensor:
+    """(length,) all windows in the random order of a pass."""
+    key = torch.tensor(signed(stream(seed, "order", turn)), device=device)
+    numbers = torch.arange(length, device=device, dtype=torch.int64)
+    return torch.argsort(mix(key + numbers * signed(GOLDEN)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from harkd.engine import At, Moment
 from harkd.errors import UsageError
+from harkd.phase import Hook
 
 
 class BestOnValidation(nn.Module):
@@ -51,6 +53,24 @@ class BestOnValidation(nn.Module):
     def at(self) -> At:
         """This hook, after every epoch."""
         return At("epoch", self)
+
+
+class Counting(nn.Module):
+    """A hook of several phases that is told the epoch of all of them together.
+
+    Args:
+        first: by phase name, how many epochs there are before it.
+    """
+
+    def __init__(self, hook: Hook, first: Mapping[str, int], epochs: int) -> None:
+        super().__init__()
+        self.hook, self.first, self.epochs = hook, dict(first), epochs
+
+    def forward(self, moment: Moment) -> None:
+        epoch = moment.progress.epoch + self.first[moment.phase.name]
+        told = replace(moment, progress=replace(moment.progress, epoch=epoch, epochs=self.epochs))
+        self.hook(told)
+        moment.stopped |= told.stopped
 
 
 class Snapshots(nn.Module):

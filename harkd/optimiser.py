@@ -28,12 +28,12 @@ class Optimiser:
     momentum: float = 0.9
     clip: float = 5.0
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: Iterable[nn.Parameter], undecayed: Iterable[nn.Parameter] = ()) -> torch.optim.Optimizer:
         """The torch optimiser; its learning rate is set before every step."""
-        every = list(parameters)
+        every, spared = list(parameters), set(map(id, undecayed))
         groups = [
-            {"params": [p for p in every if p.dim() > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in every if p.dim() <= 1], "weight_decay": 0.0},
+            {"params": [p for p in every if p.dim() > 1 and id(p) not in spared], "weight_decay": self.weight_decay},
+            {"params": [p for p in every if p.dim() <= 1 or id(p) in spared], "weight_decay": 0.0},
         ]
         groups = [group for group in groups if group["params"]]
         if self.name == "sgd":

@@ -23,7 +23,8 @@ class Step:
     """One update within a batch: which terms, with which weights, move which players.
 
     All gradients of a batch are taken before any parameter moves, unless a step is `fresh`: then what is pending moves first and
-    everybody answers again. A `repeat` is fresh each time. `every` counts batches.
+    everybody answers again. A `repeat` is fresh each time. `every` counts batches. Of a player NAME may move alone its head,
+    NAME.head, or all but that, NAME.body.
     """
 
     weights: Mapping[str, Schedule]
@@ -35,9 +36,14 @@ class Step:
 
 
 class Look(Protocol):
-    """A player's answer; `forward` is another way through the net of one that trains, (batch, channel, time) to Outputs."""
+    """A player's answer.
 
-    def __call__(self, name: str, forward: Callable[[Tensor], Outputs] | None = None) -> Outputs: ...
+    Args:
+        forward: another way through the net of one that trains, (batch, channel, time) to Outputs.
+        rows: positions in the batch of the windows that are shown; by default all.
+    """
+
+    def __call__(self, name: str, forward: Callable[[Tensor], Outputs] | None = None, rows: Tensor | None = None) -> Outputs: ...
 
 
 @dataclass
@@ -105,6 +111,9 @@ class Phase:
         name: for the history.
         outputs: makes everybody's Outputs from a batch.
         steps: the updates of every batch, in order.
+        undecayed: players, or parts of them as in a step, without weight decay.
+        domains: windows of other sensors or data sets, unpaired with the training windows, for players who name that domain.
+            They are shuffled by themselves, and come in batches of the same size.
         watched: players whose accuracy on the validation windows goes into the history each epoch; default: those that train.
     """
 
@@ -118,6 +127,8 @@ class Phase:
     at: Sequence[At] = ()
     name: str = "train"
     watched: tuple[str, ...] = ()
+    undecayed: tuple[str, ...] = ()
+    domains: Mapping[str, Windows] = field(default_factory=dict)
 
 
 class Keeper(Protocol):

@@ -31,6 +31,7 @@ class Player:
 
     Attributes:
         mode: `train`; `frozen` (eval mode, no gradients); `adapter` (only the parameters that `net.adapters` names train).
+        domain: which windows it sees, of a phase that has others beside the training windows.
         augment: a strategy; `same` sees what the first training player with a strategy sees; `clean` sees the recorded window.
     """
 
@@ -38,6 +39,7 @@ class Player:
     sees: Sees
     mode: Mode = "train"
     augment: Transform | Literal["same", "clean"] = "same"
+    domain: str = ""
 
     @classmethod
     def create(cls, net: str, sees: str, train: Windows, *, seed: int = 0, name: str = "student", **more: Any) -> Player:
@@ -95,7 +97,7 @@ class Player:
         """The answer in eval mode, without gradients, in padded chunks of `CHUNK` windows."""
         seen = {name: signals[name] for name in self.sees.sensors}
         first = next(iter(seen.values()))
-        training = self.net.training
+        training = [module for module in self.net.modules() if module.training]  # of adapters that may be but some
         self.net.eval()
         with autocast(first.device, precision):
             parts = [
@@ -103,7 +105,8 @@ class Player:
                 self.net(self.sees({name: _padded(x[start : start + CHUNK]) for name, x in seen.items()}))
                 for start in range(0, max(len(first), 1), CHUNK)
             ]
-        self.net.train(training)
+        for module in training:
+            module.training = True
         return join(parts, len(first))
 
 

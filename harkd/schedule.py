@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,33 @@ class Until:
         if self.decay and done > self.stop - self.decay:
             return self.level * (self.stop - done) / self.decay
         return self.level
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Whose turn it is, counted from 0, where each has so many epochs, one after the other; when all have had theirs, how many
+    they are. Who has no epochs has no turn.
+
+    >>> [int(Turns((3, 4, 5))(Progress(epoch, 60, 0, 1))) for epoch in (0, 2, 3, 6, 7, 11, 12)]
+    [0, 0, 1, 1, 2, 2, 3]
+    """
+
+    lengths: tuple[int, ...]
+
+    def __call__(self, progress: Progress) -> float:
+        return sum(progress.epoch >= end for end in accumulate(self.lengths))
+
+    def within(self, epochs: int) -> Turns:
+        """The same, shorter in proportion where all together would take more than so many epochs.
+
+        >>> Turns((3, 4, 5)).within(6)
+        Turns(lengths=(2, 2, 2))
+        """
+        total = sum(self.lengths)
+        if total <= epochs:
+            return self
+        ends = [math.floor(end * epochs / total + 0.5) for end in accumulate(self.lengths, initial=0)]
+        return Turns(tuple(stop - start for start, stop in pairwise(ends)))
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import tomli_w
+import torch
 
 from harkd.augment import Compose, Transform, check_invariances, parse, to_text
 from harkd.bank import DrawBank
+from harkd.cast import Helper, check, helpers, is_net, nets_beside, peers_of
 from harkd.consistency import consistent
-from harkd.curriculum import Shuffle
-from harkd.datasets import Windows
+from harkd.curricula import curriculum
+from harkd.curriculum import Curriculum
+from harkd.datasets import Sees, Windows
+from harkd.domains import domain, domains_of
 from harkd.engine import fit
 from harkd.errors import Interrupted, UsageError
 from harkd.evaluation import evaluate
@@ -26,7 +30,8 @@ from harkd.files import write_atomically
 from harkd.history import History
 from harkd.hooks import BestOnValidation, Snapshots
 from harkd.methods import Plan, method
-from harkd.nets import NETS, family
+from harkd.nets import Inputs, build
+from harkd.nets.reused import head_name
 from harkd.optimiser import Optimiser
 from harkd.options import CE, Data, Distill, Machine, Train, Training, command_line, identity
 from harkd.parts import Parts, data_only, prepare, refuse_known, windows_of
@@ -92,91 +97,118 @@ def train(options: Train, session: Session, folder: Path | None = None, role: st
     return _fit(run, options, session, parts, {"student": player}, CE(smoothing=options.smoothing), about)
 
 
-def distill(options: Distill, session: Session, folder: Path | None = None) -> Run:
-    """Train a student with the help of a teacher, or find that this was done. A teacher given by net is trained first, once."""
-    recipe = method(options.method)
+def distill(options: Distill, session: Session, folder: Path | None = None, role: str = "") -> Run:
+    """Train a student with the help of others, or find that this was done. Teachers given by net and assistants are trained
+    first, once.
+
+    Args:
+        role: `teacher` for an assistant.
+    """
+    check(options)
     name = f"{options.student}-{options.method}-{_word(options.data)}-s{options.seed}-{identity(options)}"
     run = Run(folder or RUNS / name)
     if _done(run, options, session):
         return run
     parts, player = student_of(options, session)
-    about = {
-        "role": "alone",
-        "label": f"{options.student} alone",
-        "net": options.student,
+    validates = len(parts.val) > 0
+    shown = _shown_to_teachers(options, parts)  # a mistake in it is told before anybody is trained
+    sources = {helper: helper_run(helper, options, session, run.folder.parent) for helper in helpers(options, validates)}
+    others = {helper.name: _player(helper, source, options, parts) for helper, source in sources.items()}
+    for other in others.values():
+        other.augment = shown
+    others |= _peers(options, parts)
+    net = options.student
+    if method(options.method).reuses_heads:
+        net = "~".join([net, *(head_name(other.net.head) for name, other in others.items() if name.startswith("teacher"))])
+        player = Player.create(net, options.student_sees, parts.train, seed=options.seed, augment=player.augment)
+    domains = {}
+    for name, (data, sees) in domains_of(options).items():
+        others[name], domains[name] = domain(name, player, parts.train, session.parts(data), sees, seed=options.seed)
+    about = _about(options, sources, role) | {"net": net}
+    return _fit(run, options, session, parts, {"student": player} | others, options.method_options, about, domains)
+
+
+def _about(options: Distill, sources: Mapping[Helper, Run | None], role: str) -> dict[str, str]:
+    """What a result says of the student and its teachers."""
+    told = {helper.name: source.result() for helper, source in sources.items() if source}
+    alone = options.method == "ce"
+    label = f"{options.student} alone" if alone else f"{options.student} distilled ({options.method})"
+    nets = [
+        f"{told[each.name]['net'] if each.name in told else each.source}{each.weights and f'@{each.weights}'}"
+        for each in sources
+        if each.name.startswith("teacher")
+    ]
+    return {
+        "role": role or ("alone" if alone else "distilled"),
+        "label": f"{label} from {', '.join(nets)}" if nets else label,
         "method": options.method,
-        "teacher": "",
+        "teacher": ", ".join(each["label"] for name, each in told.items() if name.startswith("teacher")),
+        "teacher_identity": " ".join(each["identity"] for each in told.values()),
     }
-    players = {"student": player}
-    if recipe.teachers[1]:
-        sees: Transform | Literal["same", "clean"] = "same"
-        if options.teacher_augment == "clean":
-            sees = "clean"
-        elif options.teacher_augment != "same":
-            sees = _strategy(options, options.teacher_augment, parts)
-        source = teacher_run(options, session, run.folder.parent)
-        told = source.result()
-        players["teacher"] = source.load_player(parts.train, recipe.teacher_weights)
-        players["teacher"].augment = sees
-        label = f"{options.student} distilled ({options.method}) from {told['net']}"
-        about |= {"role": "distilled", "label": label, "teacher": told["label"], "teacher_identity": told["identity"]}
-    return _fit(run, options, session, parts, players, options.method_options, about)
+
+
+def _peers(options: Distill, parts: Parts) -> dict[str, Player]:
+    names = [f"peer-{place}" for place in range(1, peers_of(options) + 1)]
+    net, sees = options.peer or options.student, options.peer_sees or options.student_sees
+    return {name: Player.create(net, sees, parts.train, seed=options.seed, name=name) for name in names}
+
+
+def teachers_of(options: Distill, session: Session, beside: Path) -> list[Run]:
+    """The finished runs of teachers and assistants: those of folders, and all others trained now."""
+    found = helpers(options, len(session.parts(options).val) > 0)
+    return [run for helper in found if (run := helper_run(helper, options, session, beside))]
+
+
+def helper_run(helper: Helper, options: Distill, session: Session, beside: Path) -> Run | None:
+    """The finished run that a helper comes from: a folder as given, or trained now under a name that is the hash of its options.
+    None: it begins with the student.
+
+    Raises:
+        UsageError: there is no finished run in the folder.
+        LeakError: the teacher of a folder has learnt from people on whom the student is tested.
+    """
+    if isinstance(helper.training, Train):
+        return train(helper.training, session, beside / helper.folder, role="teacher")
+    if helper.training is not None:
+        return distill(helper.training, session, beside / helper.folder, role="teacher")
+    if is_net(helper.source):
+        return None
+    source = Run.open(helper.source)
+    refuse_known(source, session.parts(options), "test", data_only(options))
+    return source
+
+
+def _player(helper: Helper, source: Run | None, options: Distill, parts: Parts) -> Player:
+    """A teacher or assistant at the start of the student's training."""
+    if source is None:
+        return Player.create(helper.source, helper.sees, parts.train, seed=options.seed, name=helper.name)
+    if isinstance(helper.training, Distill):
+        return source.load_player(parts.train, helper.training.select)
+    return source.load_player(parts.train, helper.weights or method(options.method).teacher_weights)
+
+
+def _shown_to_teachers(options: Distill, parts: Parts) -> Transform | Literal["same", "clean"]:
+    if options.teacher_augment == "same":
+        return "same"
+    return "clean" if options.teacher_augment == "clean" else _strategy(options, options.teacher_augment, parts)
 
 
 def student_of(options: Distill, session: Session) -> tuple[Parts, Player]:
     """The windows of a student, and itself before its training.
 
     Raises:
-        UsageError: there is no such net; the strategy assumes what the card denies; validation subjects are lacking.
+        UsageError: there is no such net or sensor, be it of a helper; the strategy assumes what the card denies; validation
+            subjects are lacking.
     """
-    parts = session.parts(options).seen_by(options.student_sees)
+    everything = session.parts(options)
+    parts = everything.seen_by(options.student_sees)
     _check_validation(options, parts)
     strategy = _strategy(options, options.augment, parts)
+    for net, sees in nets_beside(options, len(parts.val) > 0):  # a mistake in one is told before any other is trained
+        view = Sees.parse(sees, everything.train.sensors, everything.train.lengths)
+        with torch.random.fork_rng(devices=[]):
+            build(net, Inputs.of(view), len(everything.train.classes))
     return parts, Player.create(options.student, options.student_sees, parts.train, seed=options.seed, augment=strategy)
-
-
-def teacher_run(options: Distill, session: Session, beside: Path) -> Run:
-    """The finished run of the teacher: a folder as given, or trained now under a name that is the hash of its options.
-
-    Raises:
-        UsageError: the teacher is neither a net nor the folder of a finished run, or the method needs validation subjects.
-        LeakError: the teacher of a folder has learnt from people on whom the student is tested.
-    """
-    parts = session.parts(options)
-    training = teacher_training(options, len(parts.val) > 0)
-    if training is None:
-        source = Run.open(options.teacher)
-        refuse_known(source, parts, "test", data_only(options))
-        return source
-    return train(training, session, beside / teacher_folder(training), role="teacher")
-
-
-def teacher_training(options: Distill, validates: bool) -> Train | None:
-    """The options that the teacher is trained with; None if it is the folder of a finished run.
-
-    Args:
-        validates: whether the split has validation subjects.
-
-    Raises:
-        UsageError: the teacher is neither a net nor a folder, or the method needs validation subjects.
-    """
-    if not any(re.fullmatch(kind.pattern, options.teacher) for kind in NETS.values()):
-        if os.sep not in options.teacher and not Path(options.teacher).exists():
-            family(options.teacher)  # says which nets there are
-        return None
-    training = options.teacher_training
-    if not validates:
-        if method(options.method).teacher_weights == "best":
-            raise UsageError(
-                f"method {options.method!r} stops its teacher on validation subjects, and split {options.split!r} has none"
-            )
-        training = replace(training, patience=0, select="last")
-    return training
-
-
-def teacher_folder(training: Train) -> str:
-    """The name of a teacher's folder beside those of its students."""
-    return f"teacher-{training.net}-{identity(training)}"
 
 
 def _fit(
@@ -187,10 +219,11 @@ def _fit(
     players: dict[str, Player],
     method_options: Any,
     about: dict[str, str],
+    domains: Mapping[str, Windows] = MappingProxyType({}),
 ) -> Run:
     with run.held(lambda: wait(run, session)):
         if not _done(run, options, session):  # another process may have been faster
-            _fit_alone(run, options, session, parts, players, method_options, about)
+            _fit_alone(run, options, session, parts, players, method_options, about, domains)
     return run
 
 
@@ -202,6 +235,7 @@ def _fit_alone(
     players: dict[str, Player],
     method_options: Any,
     about: dict[str, str],
+    domains: Mapping[str, Windows],
 ) -> None:
     machine, student = session.machine, players["student"]
     write_atomically(run.folder / "config.toml", _config(options))
@@ -210,7 +244,8 @@ def _fit_alone(
     validates = len(parts.val) > 0
     plan = Plan(
         epochs=options.epochs,
-        curriculum=Shuffle(options.batch, options.draws),
+        curriculum=_curriculum(options),
+        domains=domains,
         optimiser=Optimiser(options.optimiser, _rate(options), options.weight_decay, clip=options.clip),
         at=[*([best.at()] if validates else []), kept.at()],
     )
@@ -337,6 +372,11 @@ def _rate(options: Training) -> Schedule:
         "constant": float,
     }
     return kinds[options.schedule](options.rate)
+
+
+def _curriculum(options: Train | Distill) -> Curriculum:
+    name = options.curriculum if isinstance(options, Distill) else "shuffle"
+    return curriculum(name, options.batch, options.draws, options.epochs)
 
 
 def _updates(history: History) -> int:

@@ -28,6 +28,8 @@ from harkd.schema import read_toml, validate
 
 T = TypeVar("T")
 RECIPES = Path(__file__).parents[1] / "recipes"
+SEVERAL = ("--teacher", "--teacher-sees")
+"""Flags that may be given several times, once for each teacher."""
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 _FRAME = re.compile(r"[│╭╮╰╯─]")
 
@@ -40,6 +42,7 @@ def parse(kind: type[T], prog: str, argv: Sequence[str], default: T | None = Non
         Answered: the help was asked for and is printed.
     """
     check(kind, prog, argv)
+    argv = _merged(argv)
     told, refused = io.StringIO(), io.StringIO()
     given: dict[str, Any] = {} if default is None else {"default": default}
     try:
@@ -162,6 +165,20 @@ def fitted(text: str) -> str:
         fits = len(line.rstrip()) <= columns
         lines += [line.rstrip()] if fits else textwrap.wrap(line, columns, subsequent_indent="  ", break_on_hyphens=False)
     return "\n".join(lines)
+
+
+def _merged(argv: Sequence[str]) -> list[str]:
+    """The words with every flag of `SEVERAL` once, where it first stands, and all its values joined."""
+    words = list(argv)
+    for flag in SEVERAL:
+        places = [place for place, word in enumerate(words) if word.partition("=")[0].replace("_", "-") == flag]
+        if len(places) < 2 or ("=" not in words[-1] and places[-1] == len(words) - 1):  # the latter is refused as of any flag
+            continue
+        values = [word.partition("=")[2] if "=" in word else words[place + 1] for place in places if (word := words[place])]
+        spent = {place + 1 for place in places if "=" not in words[place]} | set(places)
+        words[places[0]] = f"{flag}={' & '.join(values)}"
+        words = [word for place, word in enumerate(words) if place not in spent - {places[0]}]
+    return words
 
 
 def _joined(about: type, **kinds: type) -> Any:

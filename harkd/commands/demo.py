@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     from harkd.export.package import Wanted
     from harkd.exporting import export_run
     from harkd.report import write_report
-    from harkd.training import distill, teacher_run
+    from harkd.training import distill, teachers_of
 
     folder = Path(options.out)
     machine = Machine(device=options.device, threads=options.threads, json=options.json)
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
         live.display.say(
             f"{recipe.data}: a teacher ({recipe.teacher}), then {options.seeds} students ({recipe.student}) alone and distilled"
         )
-        runs.append(teacher_run(recipe, live, folder))
+        runs += teachers_of(recipe, live, folder)
         for seed in range(options.seeds):
             distilled = replace(recipe, seed=seed)
             alone = replace(distilled, method="ce", method_options=CE())

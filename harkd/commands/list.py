@@ -13,7 +13,7 @@ from harkd.commands.table import print_json, print_table
 
 SHOWN = {
     "nets": ("name", "channels", "parameters", "about"),
-    "methods": ("name", "teachers", "about"),
+    "methods": ("name", "about", "needs", "phases", "answers_in_a_step", "bankable"),
     "datasets": ("name", "subjects", "classes", "windows", "licence", "title"),
 }
 """Columns of the tables; --json has all that there is."""
@@ -60,7 +60,16 @@ def _methods() -> list[dict[str, Any]]:
     from harkd.methods import METHODS
 
     return [
-        {"name": m.key, "about": m.title, "teachers": m.teachers[1], "source": m.source, "evidence": m.evidence}
+        {
+            "name": m.key,
+            "about": m.title,
+            "needs": m.need,
+            "phases": m.phases,
+            "answers_in_a_step": m.cost,
+            "bankable": m.bankable,
+            "source": m.source,
+            "evidence": m.evidence,
+        }
         for m in METHODS.values()
     ]
 

@@ -86,7 +86,9 @@ def _lines(console: Console, content: RenderableType) -> list[str]:
 
 
 def _text(cell: object) -> str:
-    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
 def print_json(values: Any) -> None:

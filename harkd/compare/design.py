@@ -221,9 +221,13 @@ def level_options(pair: Pair, chosen: Mapping[str, str]) -> Distill:
     where = ", ".join(f"{name}={text}" for name, text in chosen.items())
     options = validate(METHOD_OPTIONS[chosen["method"]], inner, where)
     made = validate(Pair, values, where)
-    if not method(made.method).teachers[1]:  # who has no teacher is the same whatever the teacher would be
-        unused: dict[str, Any] = {f.name: f.default for f in fields(Pair) if f.name.startswith("teacher")}
-        made = replace(made, **unused)
+    # Who has no teacher is the same whatever the teacher would be.
+    unused: dict[str, Any] = {f.name: f.default for f in fields(Pair) if not _matters(f.name, made.method)}
+    made = replace(made, **unused)
+    most = method(made.method).teachers[1]
+    if most and len(made.teachers) > most:  # methods of one teacher and of several in one study: the former take the first
+        first = made.teachers[:most]
+        made = replace(made, teacher=" & ".join(net for net, _ in first), teacher_sees=" & ".join(sees for _, sees in first))
     # One strategy can be written in several ways, and its runs should be the same.
     made = replace(made, augment=to_text(parse(made.augment)))
     return Distill(**{f.name: getattr(made, f.name) for f in fields(Pair)}, method_options=options)
@@ -242,7 +246,14 @@ def _levels(pair: Pair, factors: Sequence[Factor]) -> Iterator[Level]:
 def _concerns(option: str, options: Distill) -> bool:
     """Whether a factor makes a difference to a level; in its name it is a dash otherwise."""
     of_other = "." in option and option.partition(".")[0] != options.method
-    return not of_other and not (option.startswith("teacher") and not method(options.method).teachers[1])
+    return not of_other and _matters(option, options.method)
+
+
+def _matters(option: str, name: str) -> bool:
+    """Whether an option makes a difference to a method: not if it is one of players that the method does not have."""
+    if method(name).own_teacher and option in ("teacher", "teacher_sees", "assistants", "assistants_see"):
+        return False
+    return all(numbers[1] != 0 or not option.startswith(kind) for kind, numbers in method(name).wanted.items())
 
 
 def _control(wanted: str, named: Sequence[Factor], levels: Sequence[Level]) -> Level:
@@ -278,6 +289,13 @@ def folds_of(pair: Pair, study: Study, windows: Windows, codes: Mapping[str, str
         if len(sessions) < 2:
             raise UsageError(f"--folds session needs at least two sessions, {windows.card.name} has {len(sessions)}")
         return tuple(f"session:{name}" for name in sessions)
+    parts = listed(text)
+    if all(part in windows.card.splits for part in parts):
+        tested = [subject for part in parts for subject in windows.card.splits[part].test]
+        if twice := sorted(subject for subject in set(tested) if tested.count(subject) > 1):
+            raise UsageError(f"--folds {text}: every subject is tested once, and {len(twice)} are in the test part of several")
+        return parts
     if text.isdecimal() and 2 <= int(text) <= len(names):
         return tuple(f"kfold:{int(text)}/{fold}" for fold in range(int(text)))
-    raise UsageError(f"--folds is a number from 2 to {len(names)} (the subjects), loso, session or split; got {text!r}")
+    own = f", splits of the card ({', '.join(windows.card.splits)})" if windows.card.splits else ""
+    raise UsageError(f"--folds is a number from 2 to {len(names)} (the subjects), loso, session{own} or split; got {text!r}")

@@ -20,7 +20,8 @@ class Job:
     Attributes:
         name: its folder among the runs of the study.
         options: Train for a teacher, Distill for a student.
-        needs: names of the jobs that have to be finished first (the teacher's).
+        needs: names of the jobs that have to be finished first (those of teachers and assistants).
+        role: `teacher` for an assistant.
         group: jobs of one group ask a teacher about the same windows and share what it answers; empty: nothing to share.
     """
 
@@ -28,6 +29,7 @@ class Job:
     options: Train | Distill
     needs: tuple[str, ...] = ()
     group: str = ""
+    role: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ class Study:
     vary: tuple[str, ...] = ()
     """More factors: OPTION=LEVEL,LEVEL of any option of harkd distill, kd.weight=0.5,0.9 of a method's; one level fixes it."""
     folds: str = ""
-    """Number of subject folds, loso (leave one subject out), session, or split (the one of --split). By default 5, or --split."""
+    """Number of subject folds, loso (leave one subject out), session, splits of the card with commas between, or split (the one
+    of --split). By default 5, or --split."""
     seeds: int = 2
     """Runs of each configuration and fold; they share teachers and augmented windows, and differ in weights and batch order."""
     score: Literal["accuracy", "macro_f1"] = "accuracy"

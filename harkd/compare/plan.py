@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from harkd.compare.design import Design
 from harkd.compare.jobs import Job
-from harkd.options import Train
 
 
 @dataclass(frozen=True)
@@ -15,7 +14,7 @@ class Plan:
     """The jobs of a design.
 
     Attributes:
-        jobs: teachers before the first of their students.
+        jobs: teachers and assistants before the first of their students.
         students: the job of every cell, by the cell's name.
     """
 
@@ -24,8 +23,9 @@ class Plan:
     students: Mapping[str, Job]
 
     @property
-    def teachers(self) -> tuple[Job, ...]:
-        return tuple(job for job in self.jobs if isinstance(job.options, Train))
+    def helpers(self) -> tuple[Job, ...]:
+        """The jobs of teachers and assistants."""
+        return tuple(job for job in self.jobs if job.name not in self.students)
 
     def levels_of(self, name: str) -> tuple[str, ...]:
         """The levels that a job is needed for."""

@@ -18,12 +18,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from harkd.cast import helpers, is_net
 from harkd.compare.executors import Work, attempt
 from harkd.compare.jobs import Ended, Job
 from harkd.compare.shipping import Files, pack, unpack
 from harkd.datasets import Windows
 from harkd.errors import HarkdError, UsageError
-from harkd.methods import method
 from harkd.options import Data, Distill
 from harkd.parts import data_only
 from harkd.runs import environment
@@ -80,7 +80,9 @@ class RayCluster:
             UsageError: its teacher is a folder of this machine.
         """
         options = job.options
-        if isinstance(options, Distill) and method(options.method).teachers[1] and not job.needs:
+        if isinstance(options, Distill) and any(
+            each.training is None and not is_net(each.source) for each in helpers(options, True)
+        ):
             raise UsageError(
                 f"teacher {options.teacher!r} is a folder of this machine, which the cluster does not have: "
                 "name the teacher's net, and it is trained there, or take --executor local"

@@ -20,4 +20,5 @@ METHOD = Method(
     source="textbook",
     evidence="textbook",
     teachers=(0, 0),
+    cost="student",
 )

@@ -1,13 +1,14 @@
 """Early-stopped distillation: a teacher stopped at its best validation epoch, and a student that may stop listening early.
 
+    L = (1 - w(e)) CE(y, s) + w(e) * T^2 KL(softmax(t / T) || softmax(s / T)),   w(e) = weight until `stop`, then 0
+
 Two different things are called "early-stopped" in the literature, and both are here. Jeon et al. distil from a teacher stopped
 where validation peaks. Cho and Hariharan also switch the distillation term off before the end (`stop`, with a linear `decay`
 before it).
 """
 
-from harkd.engine import Phase, Step
-from harkd.methods import kd
-from harkd.methods.method import Method, Plan, Players
+from harkd.engine import Phase
+from harkd.methods.method import Method, Plan, Players, taught
 from harkd.options import ESKD
 from harkd.schedule import Progress, Until
 
@@ -19,9 +20,7 @@ def recipe(players: Players, options: ESKD, plan: Plan) -> list[Phase]:
     def labels(progress: Progress) -> float:
         return 1 - listens(progress)
 
-    (phase,) = kd.recipe(players, options, plan)
-    phase.steps = [Step({"ce": labels, "kl": listens})]
-    return [phase]
+    return [taught(players, options, plan, weights={"ce": labels, "kl": listens})]
 
 
 METHOD = Method(

@@ -5,21 +5,14 @@
 Teacher and student see the same augmented window ("consistent teaching"), unless the teacher's player says otherwise.
 """
 
-from harkd.engine import Phase, Step
-from harkd.methods.method import Method, Plan, Players
-from harkd.objectives import CrossEntropy, Distillation, Together
+from harkd.engine import Phase
+from harkd.methods.method import Method, Plan, Players, taught
 from harkd.options import KD
 
 
 def recipe(players: Players, options: KD, plan: Plan) -> list[Phase]:
     """One phase with a frozen teacher."""
-    cast = {"student": players["student"], "teacher": players["teacher"].frozen()}
-    objective = Together(
-        CrossEntropy(smoothing=options.smoothing),
-        Distillation(temperature=options.temperature, reduction=options.reduction),
-    )
-    step = Step({"ce": 1 - options.weight, "kl": options.weight})
-    return [Phase(plan.epochs, cast, objective, [step], plan.curriculum, plan.optimiser, at=plan.at, name="distil")]
+    return [taught(players, options, plan)]
 
 
 METHOD = Method(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from harkd.report import charts, deployment, facts, tables
 from harkd.report.study import Group, Study
+from harkd.report.taught import taught
 from harkd.report.tree import Block, Code, Facts, Page, Section, Text
 from harkd.report.verdict import notes, verdict
 from harkd.report.words import SYNTHETIC, duration, listed, many, percent
@@ -24,6 +25,7 @@ def build(study: Study) -> Page:
         Section("Seed by seed", _seeds(study)),
         Section("Subject by subject", charts.subjects(study)),
         Section("Learning curves", charts.curves(study)),
+        Section("What was taught when", taught(study)),
         Section("What is taken for what", charts.confusion(study)),
         Section("How far its confidence can be trusted", charts.reliability(study)),
         Section("Accuracy against size", charts.sizes(study)),

@@ -79,10 +79,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One record of a run's history: mean loss terms, and scores of the trained player on validation windows."""
+    """One record of a run's history: mean loss terms, scores of the trained player on validation windows, and of each class the
+    share of its training windows that a curriculum taught; empty: all of them."""
 
     terms: dict[str, float]
     scores: dict[str, float]
+    taught: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ def _epoch(record: Any) -> Epoch:
     scores = record.get("scores") or {}
     player: Mapping[str, Any] = scores.get("student") or next(iter(scores.values()), {})
     terms = {name: float(value) for name, value in record.get("terms", {}).items() if name != "gradient norm"}
-    return Epoch(terms, {name: float(value) for name, value in player.items()})
+    taught = tuple(map(float, (record.get("taught") or {}).get("classes", ())))
+    return Epoch(terms, {name: float(value) for name, value in player.items()}, taught)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

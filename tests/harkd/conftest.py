@@ -18,11 +18,14 @@ from torch import Tensor, nn
 from harkd.curriculum import Shuffle
 from harkd.datasets import Card, Cut, Recording, Scaler, Sees, Segment, Sensor, Statistics, Windows
 from harkd.datasets.card import ClassTarget, Files, Licence
+from harkd.domains import domain
 from harkd.engine import Phase, fit
 from harkd.history import History
 from harkd.methods import METHODS, Plan
 from harkd.nets import Net, PooledHead, staged
+from harkd.nets.reused import head_name
 from harkd.optimiser import Optimiser
+from harkd.parts import Parts
 from harkd.player import Player
 
 ACC = Sensor("acc", "acc", "g", 50.0, placement="wrist", segment="wrist")
@@ -130,6 +133,36 @@ class Toy:
         players = {"student": students} | ({"teacher": teacher} if teacher else {})
         return METHODS[method](players, options, self.plan(**plan))
 
+    def cast(self, method: str, student: Player | None = None, teacher: Player | None = None) -> dict[str, Player]:
+        """A student, and as many others as a method needs: two where it takes several, and one where it may do without."""
+        entry, made = METHODS[method], student or self.player()
+        players = {"student": made}
+        numbers = {
+            kind: max(low, 1) if high == 1 else max(low, 2) if high is None else low for kind, (low, high) in entry.wanted.items()
+        }
+        if numbers["teacher"]:
+            kind = Player.create("dscnn-s", "all", self.train, name="teacher") if entry.reuses_heads else self.teacher()
+            players |= {"teacher": teacher or kind}
+        if numbers["teacher"] > 1:
+            first = players.pop("teacher")
+            players |= {"teacher-1": first} | {f"teacher-{n}": self.teacher(99 + n) for n in range(2, numbers["teacher"] + 1)}
+        players |= {
+            f"assistant-{n}": self.player(self.net(width=12 - n, seed=50 + n)) for n in range(1, numbers["assistant"] + 1)
+        }
+        players |= {f"peer-{n}": self.player(seed=30 + n) for n in range(1, numbers["peer"] + 1)}
+        if entry.reuses_heads:
+            heads = [head_name(player.net.head) for name, player in players.items() if name.startswith("teacher")]
+            net = "~".join(["dscnn-xs", *heads])
+            made = players["student"] = Player.create(net, made.sees.text, self.train, augment=made.augment)
+        for n in range(1, numbers["domain"] + 1):
+            players[f"domain-{n}"], _ = domain(f"domain-{n}", made, self.train, Parts(self.train, self.val, self.val, {}), "gyro")
+        return players
+
+    def play(self, method: str, players: dict[str, Player], *, options: Any = None, epochs: int = 3, **plan: Any) -> list[Phase]:
+        """The phases of a method with a whole cast, in a short plan."""
+        domains = {name: self.train for name in players if name.startswith("domain")}
+        return METHODS[method](players, options, self.plan(epochs=epochs, domains=domains, **plan))
+
     def fit(self, phases: Sequence[Phase], **more: Any) -> History:
         """Train on the CPU."""
         return fit(
@@ -222,8 +255,12 @@ class World:
 
     @property
     def distill(self) -> list[str]:
+        return self.taught_by("dscnn-s")
+
+    def taught_by(self, teacher: str | Path) -> list[str]:
+        """A short distillation from a net or a folder."""
         return [
-            *("distill", *self.data, "--student", "dscnn-xs", "--teacher", "dscnn-s", "--teacher-epochs", "8"),
+            *("distill", *self.data, "--student", "dscnn-xs", "--teacher", str(teacher), "--teacher-epochs", "8"),
             *("--epochs", "8", "--batch", "12", "--rate", "0.03"),
         ]
 

@@ -41,8 +41,25 @@ def test_nets(harkd: Any) -> None:
 def test_methods(harkd: Any) -> None:
     rows = harkd("list", "methods", "--json").json
     assert [row["name"] for row in rows] == list(METHODS)
-    assert {row["name"]: row["teachers"] for row in rows} == {key: m.teachers[1] for key, m in METHODS.items()}
-    assert all(row["source"] and row["evidence"] and row["about"] for row in rows)
+    for row, entry in zip(rows, METHODS.values(), strict=True):
+        words = ("about", "needs", "phases", "answers_in_a_step", "source", "evidence")
+        assert set(row) == {"name", "bankable", *words}
+        assert all(isinstance(row[word], str) and row[word].strip() for word in words), row["name"]
+        assert (row["bankable"], row["needs"], row["answers_in_a_step"]) == (entry.bankable, entry.need, entry.cost)
+        assert row["phases"][0].isdigit()
+        assert row["answers_in_a_step"].startswith("student")
+        # Whoever is needed is named, and nobody else.
+        for kind, (_, most) in entry.wanted.items():
+            assert (kind in row["needs"]) == (most != 0 and not entry.own_teacher), row["name"]
+    needs = {row["name"]: row["needs"] for row in rows}
+    assert (needs["ce"], needs["kd"], needs["takd"]) == ("nobody", "one teacher", "one teacher, any assistants")
+    assert needs["selfkd"] == "earlier generations of itself"
+    assert needs["amtml"] == needs["camkd"] == "two teachers or more"
+    assert (needs["dml"], needs["ummkd"], needs["indistill"]) == (
+        "one peer or more",
+        "one domain or more",
+        "one teacher, no to one assistant",
+    )
     assert columns(harkd("list", "methods").out) == list(METHODS)
 
 
@@ -239,7 +256,7 @@ def test_the_recipe_of_the_demo_fits_its_data() -> None:
     """Nothing that the command would refuse after the teacher is trained."""
     found = cli.read_recipe(Distill, "demo")
     card = read_card(found.data)
-    for text in (found.augment, found.teacher_strategy, found.teacher_training.augment):
+    for text in (found.augment, found.teacher_strategy, found.for_helpers(True)["augment"]):
         check_invariances(parse(text), card)
     for net in (found.student, found.teacher):
         assert build(net, channels=6, classes=len(card.target.classes)).parameter_count > 0

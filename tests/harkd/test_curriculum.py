@@ -51,7 +51,7 @@ def test_all_batches_have_the_same_size(length: int, batch: int) -> None:
 
 @pytest.mark.parametrize(("length", "batch"), SIZES)
 def test_an_epoch_shows_every_window_at_least_once_on_average(length: int, batch: int) -> None:
-    steps = begun(length, batch).steps()
+    steps = begun(length, batch).steps(0)
     assert (steps - 1) * batch < length <= steps * batch
 
 
@@ -60,7 +60,7 @@ def test_an_epoch_shows_every_window_at_least_once_on_average(length: int, batch
 def test_draws_of_an_epoch_are_those_that_come(length: int, batch: int, draws: int) -> None:
     curriculum = begun(length, batch, draws)
     for epoch in range(12):
-        taken = [curriculum.take(step) for step in range(epoch * curriculum.steps(), (epoch + 1) * curriculum.steps())]
+        taken = [curriculum.take(step) for step in range(epoch * curriculum.steps(0), (epoch + 1) * curriculum.steps(0))]
         assert curriculum.draws_of(epoch) == sorted({int(draw) for drawn in taken for draw in drawn.draw})
 
 

@@ -23,11 +23,17 @@ from harkd.datasets import names, read_card
 from harkd.datasets.card import CARDS
 from harkd.datasets.prepare import STEPS
 from harkd.datasets.prepare import parse as parse_preparation
+from harkd.methods import METHODS
 from harkd.report.catalogue import catalogue
 
 DOCS = Path(__file__).parents[2] / "docs"
-OPS_PAGES = DOCS / "augmentations"
-PAGES = [*sorted(DOCS.glob("*.md")), OPS_PAGES / "index.md", *(DOCS.parent / name for name in ("README.md", "CONTRIBUTING.md"))]
+OPS_PAGES, METHOD_PAGES = DOCS / "augmentations", DOCS / "methods"
+PAGES = [
+    *sorted(DOCS.glob("*.md")),
+    OPS_PAGES / "index.md",
+    METHOD_PAGES / "index.md",
+    *(DOCS.parent / name for name in ("README.md", "CONTRIBUTING.md")),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,6 +74,15 @@ def test_no_augmentation_lacks_a_page() -> None:
     assert "it assumes that *rotation* does not change the class" in pages["rotate"]
     assert "Magnitude 0 is `max_angle` 0, which changes nothing; magnitude 1 is 180. Allowed is 0 to 180." in pages["rotate"]
     assert "kept if *pace* does not change it" in pages["time_warp"]
+
+
+def test_no_method_lacks_a_page() -> None:
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in METHOD_PAGES.glob("*.md")}
+    index = pages.pop("index")
+    assert set(pages) == set(METHODS)
+    assert re.findall(r"\]\((\w+)\.md\)", index) == list(METHODS)
+    for key, entry in METHODS.items():
+        assert re.findall(r"(?m)^\| `--([\w-]+)` \|", pages[key]) == [f.name.replace("_", "-") for f in fields(entry.options)]
 
 
 @pytest.mark.slow

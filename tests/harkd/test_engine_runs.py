@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harkd import engine
 from harkd.augment import Augmenter, Spec, parse
 from harkd.curriculum import Shuffle
 from harkd.engine import At, Moment, Phase, Step
@@ -22,6 +21,7 @@ from harkd.losses import cross_entropy
 from harkd.nets import Net, PooledHead, staged
 from harkd.objectives import Context, CrossEntropy, Objective, Terms, Together
 from harkd.optimiser import Optimiser
+from harkd.stage import Stage
 
 PLAIN = Optimiser("sgd", rate=0.5, weight_decay=0.0, momentum=0.0, clip=0.0)
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -343,14 +343,14 @@ def test_a_step_never_waits_for_the_device(
             ops[func.overloadpacket.__name__] += 1
             return func(*args, **kwargs or {})
 
-    ops, steps, step = Counter[str](), [], engine._Stage.step
+    ops, steps, step = Counter[str](), [], Stage.step
 
     def counted(self: Any, epoch: int) -> Mapping[str, Tensor]:
         steps.append(epoch)
         with Count():
             return step(self, epoch)
 
-    monkeypatch.setattr(engine._Stage, "step", counted)
+    monkeypatch.setattr(Stage, "step", counted)
     student = toy.player(toy.net(dropout=0.3), augment=parse(strategy))
     toy.fit(toy.phases("kd", student, toy.teacher(), draws=draws))
     assert len(steps) == 8

@@ -228,10 +228,23 @@ def test_a_student_that_is_killed_at_a_random_moment_goes_on_to_the_same_bits(
     assert not [path for path in teacher.iterdir() if path.name.startswith((".", "checkpoint"))]
 
 
+def cast_of(method: str) -> list[str]:
+    """Flags for whom a method needs beside one teacher, and for an assistant where it takes any."""
+    entry, words = METHODS[method], list[str]()
+    if entry.teachers[0] > 1:
+        words += ["--teacher", "wrn1d-10-1"]
+    if entry.assistants[1] != 0 and not entry.own_teacher:
+        words += ["--assistants", "wrn1d-10-1"]
+    if entry.domains[0]:
+        words += ["--student-sees", "acc", "--domains", "gyro"]
+    return words
+
+
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"eskd"}))
 def test_every_method_goes_on_from_any_phase(world: Any, tmp_path: Path, method: str) -> None:
     """Killed in its first, a middle and its last step, one after the other: a method of several phases is killed in each."""
-    words = [*world.distill, "--method", method, "--select", "best", "--epochs", "4", "--teacher-epochs", "2", "--out"]
+    words = [*world.distill, *cast_of(method), "--method", method, "--select", "best", "--epochs", "4", "--teacher-epochs", "2"]
+    words.append("--out")
     straight, folder, log = tmp_path / "a" / "straight", tmp_path / "b" / "killed", tmp_path / "log"
     assert call([*words, str(straight)], log) == 0, log.read_text()
     role = "dscnn-xs"

@@ -28,7 +28,7 @@ def context(y: Tensor | None = None, step: int = 0, seed: int = 0, **outputs: Te
     ("objective", "known"),
     [
         (CrossEntropy(), {"ce": [2.407606, 1.098612]}),
-        (CrossEntropy("teacher"), {"ce": [0.407606, 1.098612]}),
+        (CrossEntropy("teacher"), {"ce teacher": [0.407606, 1.098612]}),
         (CrossEntropy(smoothing=0.3), {"ce": [0.7 * 2.407606 + 0.3 * 1.407606, 1.098612]}),
         (Distillation(), {"kl": [1.319630, 0.0]}),
         (Distillation(temperature=1.0), {"kl": [1.150421, 0.0]}),
@@ -88,7 +88,7 @@ def test_together_binds_all_and_needs_what_any_needs() -> None:
 
 def test_two_terms_of_one_name_are_refused() -> None:
     with pytest.raises(UsageError, match="two objectives give a term 'ce'"):
-        Together(CrossEntropy("student"), CrossEntropy("teacher"))(context())
+        Together(CrossEntropy(), CrossEntropy(smoothing=0.1))(context())
 
 
 def test_an_objectives_generator_depends_on_seed_and_step_alone() -> None:

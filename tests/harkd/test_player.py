@@ -77,6 +77,23 @@ def test_an_answer_leaves_the_net_as_it_was(toy: Any) -> None:
     assert not (player.answer(toy.train.gather(torch.arange(9))), player.net.training)[1]
 
 
+@pytest.mark.parametrize("adapters", [("head.",), ("head.", "stages.1.0"), ("stages.0.",)])
+def test_an_answer_leaves_every_module_in_its_mode(toy: Any, adapters: tuple[str, ...]) -> None:
+    """Also where some of them train and some do not: of an adapter, of a net somebody else has switched in part."""
+    net = toy.net(dropout=0.5)
+    net.adapters = adapters
+    player = toy.player(net, mode="adapter")
+    player.prepare(CPU)
+    net.stages[0].train()
+    before = {name: module.training for name, module in net.named_modules()}
+    assert len(set(before.values())) == 2
+    first = player.answer(toy.train.gather(torch.arange(70) % 63))
+    assert {name: module.training for name, module in net.named_modules()} == before
+    net.eval()
+    assert torch.equal(player.answer(toy.train.gather(torch.arange(70) % 63)).logits, first.logits), "it was in eval mode"
+    assert not any(module.training for module in net.modules())
+
+
 def test_an_answer_is_what_the_net_says_in_eval_mode(toy: Any) -> None:
     player = toy.player(toy.net(dropout=0.5))
     signals = toy.train.gather(torch.arange(CHUNK) % len(toy.train))

@@ -238,7 +238,7 @@ def test_a_teacher_may_be_the_folder_of_a_run(
     assert harkd(*world.distill, "--method", method, "--out", "named").code == 0
     (teacher,) = tmp_path.glob("teacher-*")
     monkeypatch.setattr(Run, "load_player", spied)
-    told = harkd(*world.distill, "--method", method, "--teacher", teacher, "--out", "given", "--json").json
+    told = harkd(*world.taught_by(teacher), "--method", method, "--out", "given", "--json").json
     assert asked == [taught_by]
     assert weights(tmp_path / "named") == weights(tmp_path / "given")
     assert history(tmp_path / "named") == history(tmp_path / "given")
@@ -247,9 +247,25 @@ def test_a_teacher_may_be_the_folder_of_a_run(
 
 
 def test_any_finished_run_can_teach(harkd: Any, world: Any, trained: Path) -> None:
-    told = harkd(*world.distill, "--teacher", trained, "--json").json
+    told = harkd(*world.taught_by(trained), "--json").json
     assert (told["teacher"], told["role"]) == ("dscnn-xs alone", "distilled")
     assert told["teacher_identity"] == result(trained)["identity"]
+
+
+def test_any_weights_that_a_run_kept_can_teach(harkd: Any, world: Any, trained: Path, tmp_path: Path) -> None:
+    """FOLDER@epoch-2 is the same as a folder of which epoch 2 is all there is, and another teacher than its last weights."""
+    early = tmp_path / "early@2"  # a folder may have such a name
+    shutil.copytree(trained, early)
+    for suffix in ("json", "safetensors"):
+        shutil.copy(early / f"epoch-2.{suffix}", early / f"last.{suffix}")
+    told = harkd(*world.taught_by(f"{trained}@epoch-2"), "--out", "kept", "--json").json
+    assert told["label"] == "dscnn-xs distilled (kd) from dscnn-xs@epoch-2"
+    assert harkd(*world.taught_by(early), "--out", "alone").code == 0
+    assert harkd(*world.taught_by(trained), "--out", "last").code == 0
+    assert weights(tmp_path / "kept") == weights(tmp_path / "alone") != weights(tmp_path / "last")
+    missing = harkd(*world.taught_by(f"{trained}@epoch-3"), "--out", "missing")
+    assert missing.code == 2
+    assert missing.err.endswith("did not keep the weights 'epoch-3'; it has best, epoch-2, last\n")
 
 
 def test_a_folder_that_is_called_like_a_net_does_not_hide_the_net(
@@ -258,7 +274,7 @@ def test_a_folder_that_is_called_like_a_net_does_not_hide_the_net(
     (tmp_path / "dscnn-s").mkdir()
     assert harkd(*world.distill, "--out", "run").code == 0
     assert len(fits) == 2
-    told = harkd(*world.distill, "--teacher", "./dscnn-s", "--out", "other")
+    told = harkd(*world.taught_by("./dscnn-s"), "--out", "other")
     assert (told.code, told.err) == (2, "harkd: dscnn-s holds no run of harkd\n")
 
 
@@ -304,14 +320,14 @@ def test_students_of_ce_and_alone_are_the_same(harkd: Any, world: Any, tmp_path:
 
 
 def test_a_teacher_that_knows_the_test_people_is_refused(harkd: Any, world: Any, trained: Path, tmp_path: Path) -> None:
-    told = harkd(*world.distill, "--teacher", trained, "--split", "loso:person-5", "--out", "run")
+    told = harkd(*world.taught_by(trained), "--split", "loso:person-5", "--out", "run")
     assert (told.code, told.out) == (1, "")
     assert told.err == (
         f"harkd: {trained} has learnt from 1 of the people in the test part of split 'loso:person-5' (person-5); "
         "its own split is 'official'\n"
     )
     assert not (tmp_path / "run").exists()
-    assert harkd(*world.distill, "--teacher", trained, "--split", "loso:person-4", "--out", "run").code == 0
+    assert harkd(*world.taught_by(trained), "--split", "loso:person-4", "--out", "run").code == 0
 
 
 def test_people_are_compared_by_session_if_both_splits_are_by_session(harkd: Any, world: Any, tmp_path: Path) -> None:
@@ -326,7 +342,7 @@ def test_people_are_compared_by_session_if_both_splits_are_by_session(harkd: Any
 
 def test_a_teacher_of_other_classes_is_refused(harkd: Any, world: Any, trained: Path, tmp_path: Path) -> None:
     card = world.other_card(tmp_path, ('["slow", "medium", "fast"]', '["fast", "medium", "slow"]'))
-    told = harkd(*world.distill, "--data", card, "--teacher", trained)
+    told = harkd(*world.taught_by(trained), "--data", card)
     assert (told.code, told.err.count("\n")) == (2, 1)
     assert "was trained on the classes ['slow', 'medium', 'fast']" in told.err
 

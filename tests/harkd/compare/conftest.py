@@ -1,11 +1,12 @@
-"""Studies of made-up runs with known scores: what a run directory of each would hold, without the training."""
+"""Studies of made-up runs with known scores: what a run directory of each would hold, without the training; and real ones, of
+made-up people, by an executor in this process that does one job at a time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import cache
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,20 @@ import numpy as np
 import pytest
 
 from harkd.compare.design import Cell, Design, Level
+from harkd.compare.executors import Work, attempt
+from harkd.compare.jobs import Ended, Job
 from harkd.compare.options import Study
+from harkd.compare.plan import Plan
 from harkd.compare.results import Failed, Finished, Results
+from harkd.compare.store import Store
+from harkd.comparing import Studying, begin
 from harkd.evaluation import Evaluation, evaluate_probabilities
-from harkd.options import CE, Distill
+from harkd.options import CE, Distill, Machine, Pair
+from harkd.progress import Quiet
 from harkd.report.compared import Compared, Deployed
 from harkd.report.record import Trained
 from harkd.runs import Run
+from harkd.training import Session
 
 CLASSES = ("rest", "walk", "run")
 WINDOWS = 20
@@ -172,3 +180,87 @@ def ten(tmp_path_factory: pytest.TempPathFactory) -> Compared:
 def four(tmp_path_factory: pytest.TempPathFactory) -> Compared:
     """Four subjects: too few for a test."""
     return made_up(tmp_path_factory.mktemp("four"), {level: right[:4] for level, right in TEN.items()})
+
+
+# Studies that are trained
+
+
+MACHINE = Machine(device="cpu")
+
+
+@dataclass
+class Here:
+    """An executor without processes: `work` is called when somebody asks what has ended."""
+
+    work: Work
+    waiting: list[Job] = field(default_factory=list)
+    begun: list[Job] = field(default_factory=list)
+
+    def submit(self, job: Job) -> bool:
+        if self.waiting:
+            return False
+        self.waiting.append(job)
+        self.begun.append(job)
+        return True
+
+    def poll(self, seconds: float) -> list[Ended]:
+        return [attempt(self.work, self.waiting.pop())] if self.waiting else []
+
+    def cancel(self) -> None:
+        self.waiting.clear()
+
+    @property
+    def names(self) -> list[str]:
+        return [job.name for job in self.begun]
+
+
+class Notes:
+    """A follower who remembers what failed, and whose `look` is called whenever a job has ended."""
+
+    def __init__(self, look: Callable[[Job], None] = lambda job: None) -> None:
+        self.look, self.failed = look, dict[str, str]()
+
+    def planned(self, plan: Plan, finished: Collection[str]) -> None:
+        self.finished = set(finished)
+
+    def began(self, job: Job) -> None: ...
+
+    def ended(self, job: Job, end: Ended) -> None:
+        if end.error:
+            self.failed[job.name] = end.error
+        self.look(job)
+
+    def tick(self) -> None: ...
+
+
+@pytest.fixture
+def pair(world: Any) -> Pair:
+    """The shortest sensible runs: a tenth of a second each."""
+    plain = {"student": "dscnn-xs", "teacher": "dscnn-s", "teacher_epochs": 2, "epochs": 6, "batch": 12, "rate": 0.03}
+    return Pair(data=str(world.card), data_folder=str(world.folder), augment="none,rotate(20)", **plain)
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session(MACHINE, Quiet())
+
+
+@pytest.fixture
+def studying(tmp_path: Path, pair: Pair, session: Session) -> Callable[..., tuple[Studying, Here]]:
+    """A study in the folder `study`, and its executor."""
+
+    def build(
+        work: Callable[[Work, Job], None] = lambda work, job: work(job),
+        look: Callable[[Job], None] = lambda job: None,
+        retry: bool = False,
+        folder: str = "study",
+        **asked: Any,
+    ) -> tuple[Studying, Here]:
+        store = Store(tmp_path / folder)
+        mine = {name: asked.pop(name) for name in list(asked) if name not in {f.name for f in fields(Study)}}
+        trained = begin(MACHINE, store.runs, store.bank, lambda: False)
+        executor = Here(partial(work, trained))
+        study = Study(**{"folds": "2", "seeds": 1} | asked)
+        return Studying(replace(pair, **mine), study, store, session, executor, Notes(look), retry), executor
+
+    return build

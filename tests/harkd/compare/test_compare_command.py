@@ -115,7 +115,7 @@ def test_mistakes_on_the_command_line(harkd: Callable[..., Any], words: list[str
         (["--augment", "none"], "there is nothing to compare: give an option several levels, like --augment none,jeon_mix1"),
         (["--control", "nono"], "unknown control (of the form AUGMENT) 'nono': did you mean 'none'?"),
         (["--student", "dscnn-xs,dscnn-xxxs"], "unknown net 'dscnn-xxxs'"),
-        (["--folds", "9"], "--folds is a number from 2 to 5 (the subjects), loso, session or split; got '9'"),
+        (["--folds", "9"], "loso, session, splits of the card (official, blind) or split; got '9'"),
         (["--trials", "2", "--search", "rate=1..2"], "give one augment, not several"),
     ],
 )

@@ -1,23 +1,20 @@
-"""A study from options to results, with real runs of made-up people; an executor in this process does one job at a time."""
+"""A study from options to results, with real runs of made-up people."""
 
 import csv
 import json
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harkd.compare.design import Design
-from harkd.compare.executors import Work, attempt
-from harkd.compare.jobs import Ended, Job
+from harkd.compare.executors import Work
+from harkd.compare.jobs import Job
 from harkd.compare.options import Study
 from harkd.compare.plan import Plan
 from harkd.compare.results import Results, table
-from harkd.compare.store import Store
-from harkd.comparing import Studying, begin, design_of, plan, share_data
+from harkd.comparing import Studying, design_of, plan, share_data
 from harkd.datasets import cache
 from harkd.errors import HarkdError, UsageError
 from harkd.options import Distill, Machine, Pair, Train
@@ -25,84 +22,6 @@ from harkd.progress import Quiet
 from harkd.training import Session, distill
 
 MACHINE = Machine(device="cpu")
-
-
-@dataclass
-class Here:
-    """An executor without processes: `work` is called when somebody asks what has ended."""
-
-    work: Work
-    waiting: list[Job] = field(default_factory=list)
-    begun: list[Job] = field(default_factory=list)
-
-    def submit(self, job: Job) -> bool:
-        if self.waiting:
-            return False
-        self.waiting.append(job)
-        self.begun.append(job)
-        return True
-
-    def poll(self, seconds: float) -> list[Ended]:
-        return [attempt(self.work, self.waiting.pop())] if self.waiting else []
-
-    def cancel(self) -> None:
-        self.waiting.clear()
-
-    @property
-    def names(self) -> list[str]:
-        return [job.name for job in self.begun]
-
-
-class Notes:
-    """A follower who remembers what failed, and whose `look` is called whenever a job has ended."""
-
-    def __init__(self, look: Callable[[Job], None] = lambda job: None) -> None:
-        self.look, self.failed = look, dict[str, str]()
-
-    def planned(self, plan: Plan, finished: Collection[str]) -> None:
-        self.finished = set(finished)
-
-    def began(self, job: Job) -> None: ...
-
-    def ended(self, job: Job, end: Ended) -> None:
-        if end.error:
-            self.failed[job.name] = end.error
-        self.look(job)
-
-    def tick(self) -> None: ...
-
-
-@pytest.fixture
-def pair(world: Any) -> Pair:
-    """The shortest sensible runs: a tenth of a second each."""
-    plain = {"student": "dscnn-xs", "teacher": "dscnn-s", "teacher_epochs": 2, "epochs": 6, "batch": 12, "rate": 0.03}
-    return Pair(data=str(world.card), data_folder=str(world.folder), augment="none,rotate(20)", **plain)
-
-
-@pytest.fixture
-def session() -> Session:
-    return Session(MACHINE, Quiet())
-
-
-@pytest.fixture
-def studying(tmp_path: Path, pair: Pair, session: Session) -> Callable[..., tuple[Studying, Here]]:
-    """A study in the folder `study`, and its executor."""
-
-    def build(
-        work: Callable[[Work, Job], None] = lambda work, job: work(job),
-        look: Callable[[Job], None] = lambda job: None,
-        retry: bool = False,
-        folder: str = "study",
-        **asked: Any,
-    ) -> tuple[Studying, Here]:
-        store = Store(tmp_path / folder)
-        mine = {name: asked.pop(name) for name in list(asked) if name not in {f.name for f in fields(Study)}}
-        trained = begin(MACHINE, store.runs, store.bank, lambda: False)
-        executor = Here(partial(work, trained))
-        study = Study(**{"folds": "2", "seeds": 1} | asked)
-        return Studying(replace(pair, **mine), study, store, session, executor, Notes(look), retry), executor
-
-    return build
 
 
 # Plans
@@ -115,7 +34,7 @@ def planned(pair: Pair, session: Session, **asked: Any) -> Plan:
 def test_a_teacher_is_trained_once_for_all_levels_and_seeds_of_a_fold(pair: Pair, session: Session) -> None:
     found = planned(replace(pair, method="kd,ce"), session)
     assert len(found.design.cells) == 2 * 2 * 2 * 2
-    assert [job.options.split for job in found.teachers] == ["kfold:2/0", "kfold:2/1"]
+    assert [job.options.split for job in found.helpers] == ["kfold:2/0", "kfold:2/1"]
     assert len(found.jobs) == 2 + 16
     done: set[str] = set()
     for job in found.jobs:
@@ -124,9 +43,9 @@ def test_a_teacher_is_trained_once_for_all_levels_and_seeds_of_a_fold(pair: Pair
     for cell in found.design.cells:
         student = found.students[cell.name]
         assert (student.name, student.options) == (cell.name, cell.options)
-        teachers = [job.name for job in found.teachers if job.options.split == cell.fold]
+        teachers = [job.name for job in found.helpers if job.options.split == cell.fold]
         assert list(student.needs) == (teachers if cell.options.method == "kd" else [])
-    assert found.levels_of(found.teachers[0].name) == ("none/kd", "rotate(20)/kd")
+    assert found.levels_of(found.helpers[0].name) == ("none/kd", "rotate(20)/kd")
     assert found.levels_of(found.design.cells[0].name) == ("none/kd",)
 
 
@@ -141,7 +60,7 @@ def test_groups_are_of_those_who_ask_their_teacher_the_same(pair: Pair, session:
     asked = [next(iter(names)) for (taught, *_), names in groups.items() if taught == "teacher"]
     assert len(set(asked)) == len(asked) == 2 * 2
     assert "" not in asked
-    assert all(job.group == "" for job in found.teachers)
+    assert all(job.group == "" for job in found.helpers)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +144,7 @@ def before_names(results: Results) -> set[str]:
 
 
 def teachers(results: Results, study: Studying) -> set[str]:
-    return {job.name for job in plan(results.design, study.session).teachers}
+    return {job.name for job in plan(results.design, study.session).helpers}
 
 
 def test_a_new_level_and_a_new_seed_train_only_what_is_new(studying: Any) -> None:

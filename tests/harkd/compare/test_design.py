@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from harkd.compare.design import Design, Factor, factors_of, folds_of, level_options, listed
 from harkd.compare.options import Study
 from harkd.datasets import Windows
+from harkd.datasets.card import SubjectSplit
 from harkd.datasets.splits import split
 from harkd.errors import UsageError
 from harkd.evaluation import pseudonyms
@@ -89,7 +90,7 @@ def test_the_factors_are_those_with_flags_then_the_others() -> None:
         ({}, ("split=a,b",), "--vary split: it says what is compared on, and is the same for all; use --folds"),
         ({}, ("seed=0,1",), "--vary seed: it says what is compared on, and is the same for all; use --seeds"),
         ({}, ("data=a,b",), "--vary data: it says what is compared on, and is the same for all; use a study for each"),
-        ({}, ("rte=1,2",), "unknown option in --vary 'rte': did you mean 'rate'? (choose from augment, "),
+        ({}, ("rte=1,2",), "unknown option in --vary 'rte': did you mean 'rate'? (choose from assistants, "),
         ({}, ("kd.wieght=1,2",), "unknown option of kd in --vary 'wieght': did you mean 'weight'? (choose from "),
         ({}, ("kdd.weight=1,2",), "unknown method in --vary 'kdd': did you mean 'kd'? (choose from "),
     ],
@@ -292,6 +293,20 @@ def test_folds(toy_windows: Windows) -> None:
     assert folds(toy_windows, "", "loso:3") == folds(toy_windows, "split", "loso:3") == ("loso:3",)
 
 
+def test_splits_of_the_card_as_folds(toy_windows: Windows) -> None:
+    def with_splits(**tested: tuple[str, ...]) -> Windows:
+        people = set(toy_windows.subjects.tolist())
+        splits = {name: SubjectSplit(train=tuple(sorted(people - set(test))), test=test) for name, test in tested.items()}
+        return replace(toy_windows, card=replace(toy_windows.card, splits=splits))
+
+    there = with_splits(odd=("1", "3", "5"), even=("2", "4", "6"), most=("1", "2", "3", "4"))
+    assert folds(there, "odd,even") == ("odd", "even")
+    with pytest.raises(UsageError, match=r"^--folds odd,most: every subject is tested once, and 2 are in the test part"):
+        folds(there, "odd,most")
+    with pytest.raises(UsageError, match=r"session, splits of the card \(odd, even, most\) or split; got 'odd,evn'$"):
+        folds(there, "odd,evn")
+
+
 def test_subjects_with_names_are_left_out_by_their_pseudonyms(toy: Any) -> None:
     windows = toy.windows(each=1, subjects=("11", "7", "8", "9"))
     codes = {name: f"person-{name}" for name in windows.subjects.tolist()}
@@ -300,7 +315,7 @@ def test_subjects_with_names_are_left_out_by_their_pseudonyms(toy: Any) -> None:
 
 @pytest.mark.parametrize("text", ["1", "7", "0", "-2", "3.0", "three", "kfold:3"])
 def test_folds_that_are_not_understood(toy_windows: Windows, text: str) -> None:
-    message = rf"^--folds is a number from 2 to 6 \(the subjects\), loso, session or split; got '{text}'$"
+    message = rf"^--folds is a number from 2 to 6 \(the subjects\), loso, session.* or split; got '{text}'$"
     with pytest.raises(UsageError, match=message):
         folds(toy_windows, text)
 

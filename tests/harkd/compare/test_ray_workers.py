@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from harkd.cast import helpers
 from harkd.compare.jobs import Job
 from harkd.compare.ray_cluster import Begin, Cargo, RayCluster, Worker, versions
 from harkd.compare.shipping import pack, unpack
@@ -24,7 +25,7 @@ from harkd.datasets import Windows
 from harkd.errors import HarkdError, UsageError
 from harkd.options import Distill, Machine, Train
 from harkd.progress import Quiet
-from harkd.training import Session, distill, teacher_folder, train
+from harkd.training import Session, distill, train
 
 # What travels
 
@@ -100,7 +101,9 @@ def test_a_worker_trains_on_windows_that_came_to_it(
     """The data set and its folder exist nowhere; teacher and student are equal to the bit to those of a session that has them."""
     asked = Distill(data="nowhere", data_folder="/no/such", epochs=2, teacher="dscnn-s", teacher_epochs=1, teacher_patience=0)
     asked = replace(asked, batch=16)
-    teacher = Job(teacher_folder(asked.teacher_training), asked.teacher_training)
+    (helper,) = helpers(asked, validates=True)
+    assert isinstance(helper.training, Train)
+    teacher = Job(helper.folder, helper.training)
     student = Job("student", asked, (teacher.name,), "group")
     store["windows"] = toy_windows
     worker = made(partial(begin, Machine(device="cpu")))
@@ -112,7 +115,7 @@ def test_a_worker_trains_on_windows_that_came_to_it(
 
     here = tmp_path_factory.mktemp("here")
     session = Session(Machine(device="cpu"), Quiet(), load=lambda data: toy_windows)
-    train(asked.teacher_training, session, here / teacher.name, role="teacher")
+    train(helper.training, session, here / teacher.name, role="teacher")
     distill(asked, session, here / student.name)
     for job in (teacher, student):
         one, other = pack(here / job.name), store[job.name]

@@ -1,13 +1,9 @@
-"""The options of all commands: frozen dataclasses that are command line, recipe, stored configuration and cache key at once.
-
-Nothing here imports torch, so that every --help is quick.
-"""
+"""The options of runs, and of the machine that carries them out."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
@@ -16,26 +12,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import ConfigDict
 
 from harkd.errors import UsageError, unknown
+from harkd.options.checks import at_least, positive, shares
+from harkd.options.methods import KD, METHOD_OPTIONS, MethodOptions
 from harkd.schema import STRICT_KEYS, validate
-
-
-def _at_least(options: object, **bounds: float) -> None:
-    for name, bound in bounds.items():
-        found = getattr(options, name)
-        if not bound <= found < math.inf:
-            raise UsageError(f"{name} is at least {bound:g}{' and finite' if found == math.inf else ''}, got {found}")
-
-
-def _positive(**values: float) -> None:
-    for name, found in values.items():
-        if not 0 < found < math.inf:
-            raise UsageError(f"{name} is positive{' and finite' if found == math.inf else ''}, got {found}")
-
-
-def _shares(**values: float) -> None:
-    for name, found in values.items():
-        if not 0 <= found <= 1:
-            raise UsageError(f"{name} lies between 0 and 1, got {found}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +37,7 @@ class Data:
     """official (where the card has none: kfold:5/0), loso:SUBJECT, kfold:K/I or session:NAME."""
 
     def __post_init__(self) -> None:
-        _at_least(self, window=0, step=0)
+        at_least(self, window=0, step=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +84,8 @@ class Training:
     """Arithmetic of the nets."""
 
     def __post_init__(self) -> None:
-        _at_least(self, epochs=1, batch=2, weight_decay=0, clip=0, patience=0, draws=0, consistency=0)
-        _positive(rate=self.rate)
+        at_least(self, epochs=1, batch=2, weight_decay=0, clip=0, patience=0, draws=0, consistency=0)
+        positive(rate=self.rate)
         late = [epoch for epoch in self.keep_epochs if not 1 <= epoch <= self.epochs]
         if late:
             raise UsageError(f"keep_epochs lie between 1 and epochs ({self.epochs}), got {late[0]}")
@@ -126,81 +105,11 @@ class Train(Training, Data):
     def __post_init__(self) -> None:
         Data.__post_init__(self)
         Training.__post_init__(self)
-        _shares(smoothing=self.smoothing)
+        shares(smoothing=self.smoothing)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MethodOptions:
-    """Base of the options of all methods."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
-
-
-@dataclass(frozen=True, kw_only=True)
-class CE(MethodOptions):
-    """Options of `ce`: labels alone."""
-
-    smoothing: float = 0.0
-    """Label smoothing."""
-
-    def __post_init__(self) -> None:
-        _shares(smoothing=self.smoothing)
-
-
-@dataclass(frozen=True, kw_only=True)
-class KD(MethodOptions):
-    """Options of `kd`: labels and tempered answers of one teacher."""
-
-    weight: float = 0.9
-    """Weight of the teacher; the labels have 1 - weight."""
-    temperature: float = 4.0
-    """Softmax temperature."""
-    reduction: Literal["batchmean", "mean"] = "batchmean"
-    """"mean" also divides by the number of classes, as several published codes do."""
-    smoothing: float = 0.0
-    """Label smoothing of the label part."""
-
-    def __post_init__(self) -> None:
-        _shares(weight=self.weight, smoothing=self.smoothing)
-        _positive(temperature=self.temperature)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ESKD(KD):
-    """Options of `eskd`: the teacher is stopped at its best validation epoch; the student may stop listening early."""
-
-    stop: float = 1.0
-    """Share of the epochs after which only labels count."""
-    decay: float = 0.0
-    """Share of the epochs, before that, over which the teacher's weight falls to zero."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _shares(stop=self.stop, decay=self.decay)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitNet(KD):
-    """Options of `fitnet`: the student first learns to make the teacher's features (a hint), then from its answers."""
-
-    phases: Literal["two", "one"] = "two"
-    """two: the hint alone, then distillation; one: all terms together, all the time."""
-    hint_share: float = 0.3
-    """Share of the epochs that the hint phase takes, of two phases."""
-    hint_weight: float = 1.0
-    """Weight of the hint beside the other terms, in one phase."""
-    student_stages: tuple[int, ...] = ()
-    """Stages of the student that are guided, counted from 0, or from the end with -1; none: the middle one."""
-    teacher_stages: tuple[int, ...] = ()
-    """Stages of the teacher that give the hints, one for each of the student's; none: the middle one."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _shares(hint_share=self.hint_share)
-        _at_least(self, hint_weight=0)
-
-
-METHOD_OPTIONS: dict[str, type[MethodOptions]] = {"ce": CE, "kd": KD, "eskd": ESKD, "fitnet": FitNet}
+Curricula = Literal["shuffle", "iskd", "ces", "self-paced", "teacher-confidence"]
+"""The curricula that go with any method."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,9 +121,10 @@ class Pair(Training, Data):
     student_sees: str = "all"
     """What the student sees: sensors, channels and rate, like "wrist_acc,wrist_gyro@20Hz"."""
     teacher: str = "wrn1d-16-1"
-    """A net, trained first and shared by all runs that ask for the same, or the folder of a finished run."""
+    """A net, trained first and shared by all runs that ask for the same, or the folder of a finished run, with FOLDER@epoch-10
+    for weights that it kept. Several: give the option several times, or join them with &."""
     teacher_sees: str = "all"
-    """What the teacher sees."""
+    """What the teacher sees; for several teachers all the same, or one for each, joined with &."""
     teacher_augment: str = "same"
     """same: the student's augmented window; clean: the recorded one; or a strategy of its own."""
     teacher_epochs: int = 60
@@ -225,13 +135,38 @@ class Pair(Training, Data):
     """Augmentation of the teacher's own training."""
     teacher_seed: int = 0
     """Seed of the teacher: runs with several seeds share one teacher."""
+    assistants: str = ""
+    """Nets between teacher and student, the largest first, with commas between; trained once and shared like the teacher."""
+    assistants_see: str = ""
+    """What assistants see: all the same, or one for each, joined with &; by default what the student sees."""
+    peers: int = 0
+    """How many other nets learn together with the student; 0: as many as the method needs."""
+    peer: str = ""
+    """The net of the peers; by default the student's."""
+    peer_sees: str = ""
+    """What peers see; by default what the student sees."""
+    domains: str = ""
+    """What the student learns from beside its own windows, unpaired: other sensors, or DATA:SENSORS of another data set; several
+    joined with &."""
+    curriculum: Curricula = "shuffle"
+    """Which windows come when: all in random order, or by difficulty (iskd, ces, self-paced, teacher-confidence)."""
     method: str = "kd"
     """Method: see `harkd list methods`."""
 
     def __post_init__(self) -> None:
         Data.__post_init__(self)
         Training.__post_init__(self)
-        _at_least(self, teacher_epochs=1, teacher_patience=0)
+        at_least(self, teacher_epochs=1, teacher_patience=0, peers=0)
+
+    @property
+    def teachers(self) -> tuple[tuple[str, str], ...]:
+        """Each teacher, and what it sees."""
+        return _paired("teacher", split_list(self.teacher, "&"), split_list(self.teacher_sees, "&"))
+
+    @property
+    def assistants_in_turn(self) -> tuple[tuple[str, str], ...]:
+        """Each assistant from the largest on, and what it sees."""
+        return _paired("assistant", split_list(self.assistants, ","), split_list(self.assistants_see or self.student_sees, "&"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,21 +184,23 @@ class Distill(Pair):
         if type(self.method_options) is not wanted:
             raise UsageError(f"method {self.method!r} takes options {wanted.__name__}, got {type(self.method_options).__name__}")
 
-    @property
-    def teacher_training(self) -> Train:
-        """The options that the teacher's own training has."""
-        shared = {f.name: getattr(self, f.name) for f in (*fields(Data), *fields(Training))}
-        changed = {
+    def for_helpers(self, validates: bool) -> dict[str, Any]:
+        """What is different in the training of teachers and assistants, whom runs with other seeds and strategies share.
+
+        Args:
+            validates: whether the split has validation subjects.
+        """
+        return {
             "epochs": self.teacher_epochs,
-            "patience": self.teacher_patience,
+            "patience": self.teacher_patience if validates else 0,
             "augment": self.teacher_strategy,
+            "consistency": 0.0,
             "seed": self.teacher_seed,
             "augment_seed": self.teacher_seed,
             "draws": 0,
-            "select": "best",
+            "select": "best" if validates else "last",
             "keep_epochs": (),
         }
-        return Train(**{**shared, **changed, "net": self.teacher, "sees": self.teacher_sees})
 
 
 def distill_of(values: Mapping[str, Any], where: str, text: str = "") -> Distill:
@@ -285,6 +222,22 @@ def distill_of(values: Mapping[str, Any], where: str, text: str = "") -> Distill
     return Distill(**{f.name: getattr(pair, f.name) for f in fields(Pair)}, method_options=options)
 
 
+def split_list(text: str, mark: str) -> tuple[str, ...]:
+    """The parts of a text.
+
+    >>> split_list("wrn1d-16-2, wrn1d-16-1", ",")
+    ('wrn1d-16-2', 'wrn1d-16-1')
+    """
+    return tuple(part.strip() for part in text.split(mark) if part.strip())
+
+
+def _paired(what: str, names: tuple[str, ...], seen: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    seen = seen * len(names) if len(seen) == 1 else seen
+    if len(seen) != len(names):
+        raise UsageError(f"{len(names)} {what}s, and {len(seen)} texts of what they see: give one for all, or one for each")
+    return tuple(zip(names, seen, strict=True))
+
+
 @dataclass(frozen=True, kw_only=True)
 class QAT:
     """Quantisation-aware training of a finished student, with its float self as the teacher."""
@@ -299,9 +252,9 @@ class QAT:
     """Softmax temperature."""
 
     def __post_init__(self) -> None:
-        _at_least(self, epochs=1)
-        _positive(rate=self.rate, temperature=self.temperature)
-        _shares(weight=self.weight)
+        at_least(self, epochs=1)
+        positive(rate=self.rate, temperature=self.temperature)
+        shares(weight=self.weight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,7 +279,7 @@ class Machine:
     """Print the result as JSON."""
 
     def __post_init__(self) -> None:
-        _at_least(self, threads=0)
+        at_least(self, threads=0)
 
 
 def identity(options: object) -> str:
