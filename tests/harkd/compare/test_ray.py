@@ -99,17 +99,17 @@ def until(what: Callable[[], Any], seconds: float) -> None:
         time.sleep(0.02)
 
 
-def words(folder: Path, *more: str) -> list[str]:
+def words(folder: Path, *more: str, teacher: str = "dscnn-s") -> list[str]:
     """Two augmentations in two folds with two seeds: two teachers, eight students."""
-    design = ["--data", "seglearn_watch", "--student", "dscnn-s", "--teacher", "dscnn-s", "--augment", "none,jeon_mix1"]
+    design = ["--data", "seglearn_watch", "--student", "dscnn-s", "--teacher", teacher, "--augment", "none,jeon_mix1"]
     size = ["--folds", "2", "--seeds", "2", "--epochs", "8", "--teacher-epochs", "2", "--teacher-patience", "0"]
     return [*design, *size, "--device", "cpu", "--out", str(folder), *more]
 
 
-def far(folder: Path, cluster: Cluster, *more: str) -> subprocess.Popen[str]:
+def far(folder: Path, cluster: Cluster, *more: str, teacher: str = "dscnn-s") -> subprocess.Popen[str]:
     """The study on a cluster."""
     where = ["--executor", "ray", "--address", cluster.address, "--json", "--no-export"]
-    command = [sys.executable, "-m", "harkd", "compare", *words(folder, *where, *more)]
+    command = [sys.executable, "-m", "harkd", "compare", *words(folder, *where, *more, teacher=teacher)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -172,7 +172,7 @@ def test_the_folder_of_a_teacher_does_not_travel(cluster: Cluster, tmp_path: Pat
     split = ["--split", "kfold:2/0"]
     trained = ["train", "--net", "dscnn-s", "--epochs", "1", *split, "--out", str(tmp_path / "teacher")]
     subprocess.run([sys.executable, "-m", "harkd", *trained], check=True, capture_output=True)
-    running = far(tmp_path / "refused", cluster, "--teacher", str(tmp_path / "teacher"), "--folds", "split", *split)
+    running = far(tmp_path / "refused", cluster, "--folds", "split", *split, teacher=str(tmp_path / "teacher"))
     _, err = running.communicate(timeout=300)
     assert running.returncode == 2
     assert "is a folder of this machine" in err
