@@ -28,7 +28,7 @@ from statistics import fmean
 from typing import Any, cast
 
 import torch
-from methods_cost import forwards
+from methods_cost import forwards, step_seconds
 from methods_report import Compared, page
 from scipy.stats import rankdata
 
@@ -187,6 +187,10 @@ class Benchmark:
                 return found
         return None
 
+    def seconds(self, key: str) -> dict[str, float]:
+        """How long a step of each method takes; measured when it is first asked for."""
+        return step_seconds(self.folder / f"seconds-{key}.json", self.first_results(key, 1).design)
+
     def first_results(self, key: str, seeds: int) -> Results:
         """What rung 1 has finished."""
         return self._results(key, self.first_rung(key, seeds), STUDIES[key].folds)
@@ -277,10 +281,10 @@ def main() -> None:
     benchmark = Benchmark(asked.folder.resolve(), asked.recordings.resolve(), asked.workers, asked.minutes)
     if not asked.report:
         benchmark.run(asked.seeds)
-    costs = forwards(asked.folder / "forwards.json", asked.recordings / "utd-mhad")
+    asks = forwards(asked.folder / "forwards.json", asked.recordings / "utd-mhad")
     first, second = (
         [
-            Compared(study.title, found, costs)
+            Compared(study.title, found, asks, benchmark.seconds(key))
             for key, study in STUDIES.items()
             if (found := benchmark.finished(key, rung, asked.seeds))
         ]

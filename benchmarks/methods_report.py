@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from statistics import fmean, median
+from statistics import fmean
 
 from tables import table
 
@@ -18,11 +18,12 @@ CONTROLS = ("ce", "kd")
 
 @dataclass(frozen=True)
 class Compared:
-    """One study of one rung: what became of each method."""
+    """One study of one rung: what became of each method, the forward passes of others for a step, and its seconds."""
 
     title: str
     results: Results
     forwards: Mapping[str, float]
+    seconds: Mapping[str, float]
 
     @property
     def runs(self) -> str:
@@ -54,15 +55,10 @@ class Compared:
                     f"{100 * mine.min():.1f}",
                     *(_difference(self.against[control].get(level)) for control in CONTROLS),
                     f"{self.forwards[level]:.1f}",
-                    f"{self._time(level):.1f}",
+                    f"{self.seconds[level] / self.seconds['ce']:.1f}",
                 ]
             )
         return rows
-
-    def _time(self, level: str) -> float:
-        """Seconds of training relative to `ce` in the same fold with the same seed: the median."""
-        alone = {(run.cell.fold, run.cell.seed): run.result.seconds for run in self.results.of("ce")}
-        return median((run.result.seconds or 0) / (alone[run.cell.fold, run.cell.seed] or 1) for run in self.results.of(level))
 
     def words(self, control: str) -> str:
         """In plain words which methods differ from a control."""
@@ -134,7 +130,9 @@ parameters that are trained once and shared. Defaults throughout, nothing tuned 
   comparison alone. A star: different after Holm's correction for all methods (Wilcoxon, 5 %).
 - *Others asked per step*: forward passes of other nets for each update of the student, if nothing is kept (counted, over a whole
   schedule). Where a method needs nothing but answers of frozen teachers, these are kept and cost one pass over the windows.
-- *Time*: seconds of training relative to `ce` in the same fold, two runs at a time on two cores; teachers not counted.
+  What `adain` asks of a part of the teacher is not counted.
+- *Time*: seconds of a step relative to `ce`, with answers kept where they can be, measured alone and apart from the studies, with
+  the defaults; training the teachers is not counted.
 - *Parameters* are those of the student that would be deployed. *Updates*: of the student, mean over folds; `iskd` has as many
   epochs as the others, and its first ones are shorter.
 

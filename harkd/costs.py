@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 
 import torch
@@ -56,13 +58,19 @@ def costs(planned: Plan, store: Store, session: Session) -> list[Cost]:
 
 
 class _Stopwatch(Quiet):
-    """Notes the time of every step of the last task."""
+    """Notes phase and time of every step of the last task."""
 
     def task(self, name: str) -> None:
-        self.times: list[float] = []
+        self.times: list[tuple[object, float]] = []
 
     def step(self, phase: object, progress: object) -> None:
-        self.times.append(time.monotonic())
+        self.times.append((phase, time.monotonic()))
+
+    @property
+    def mean(self) -> float:
+        """Seconds from a step to the next one of the same phase; what comes between phases comes once, however long they are."""
+        pairs = pairwise(self.times)
+        return fmean(after - before for (phase, before), (other, after) in pairs if phase is other)
 
 
 def seconds_per_update(options: Train | Distill, session: Session) -> float:
@@ -78,5 +86,4 @@ def seconds_per_update(options: Train | Distill, session: Session) -> float:
         else:
             epochs = max(2, len(options.teachers))  # a method may have a phase for each teacher
             distill(replace(options, epochs=epochs, teacher_epochs=1, keep_epochs=()), small, Path(folder) / "run")
-    first, *_, last = watch.times
-    return (last - first) / (len(watch.times) - 1)
+    return watch.mean
