@@ -8,24 +8,28 @@ Mixing smooths the teacher's answers already, and a temperature would smooth the
 of the gain. The teacher sees the same mixtures, and should have been trained without any.
 
 The windows are mixed by the augmentation `partial_mixup`, window by window: the share holds in the mean, partners come from all
-training windows, and answers can be kept. Take it where windows are few, and mixtures of two movements still mean something. The
-loss leaves the scale of the logits open: what is said of the student's calibration is said of logits that were never scaled.
+training windows, and answers can be kept. Take it where windows are few, and mixtures of two movements still mean something.
+
+The loss leaves the scale of the logits open. So that the student's own answers are probabilities too, its last layer is divided
+after each epoch by the mean spread of its logits for training windows; no decision changes.
 """
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from harkd.augment import Compose, Transform
 from harkd.augment.mixing import PartialMixup
-from harkd.engine import Phase, Step
+from harkd.engine import At, Moment, Phase, Step
 from harkd.errors import UsageError
 from harkd.methods.method import Method, Plan, Players, frozen
-from harkd.nets import Outputs
+from harkd.nets import Outputs, PooledHead
 from harkd.objectives import Context, CrossEntropy, Distillation, Objective, Terms, Together
 from harkd.options import MixKD
+from harkd.player import predict
 
-SMALLEST = 1e-6
+WINDOWS, SMALLEST = 1024, 1e-6
 """No spread is taken for less: a net may answer the same for all classes."""
 
 
@@ -50,6 +54,18 @@ class Scaled(Objective):
         return terms
 
 
+def to_unit_spread(moment: Moment) -> None:
+    """Divide the student's last layer so that std(s) is 1 in the mean over training windows, at most 1,024 of them."""
+    player, train = moment.phase.players["student"], moment.train
+    some = train.subset(torch.arange(0, len(train), -(-len(train) // WINDOWS), device=train.device))
+    spread = predict(player, some).std(1).mean().clamp_min(SMALLEST)
+    with torch.no_grad():
+        for head in player.net.head.modules():
+            if isinstance(head, PooledHead):  # nets that were not made here may answer otherwise, and stay as they are
+                for parameter in head.linear.parameters():
+                    parameter.div_(spread)
+
+
 def mixes(options: MixKD, batch: int) -> PartialMixup:
     """The op that mixes as many windows as the options say, in the mean."""
     clean = options.clean_share
@@ -71,7 +87,8 @@ def recipe(players: Players, options: MixKD, plan: Plan) -> list[Phase]:
     cast["student"] = replace(student, augment=Compose((before, mixes(options, plan.curriculum.batch))))
     objective = Scaled(Together(CrossEntropy(), Distillation(temperature=1.0)))
     step = Step({"ce": 1 - options.weight, "kl": options.weight})
-    return [Phase(plan.epochs, cast, objective, [step], plan.curriculum, plan.optimiser, at=plan.at, name="distil")]
+    at = [At("epoch", to_unit_spread), *plan.at]
+    return [Phase(plan.epochs, cast, objective, [step], plan.curriculum, plan.optimiser, at=at, name="distil")]
 
 
 METHOD = Method(
@@ -81,6 +98,6 @@ METHOD = Method(
     options=MixKD,
     source="H. Choi, E. S. Jeon, A. Shukla, P. Turaga: Understanding the role of mixup in knowledge distillation, WACV 2023, "
     "arXiv 2211.03946",
-    evidence="the loss follows the released code; that each window is drawn on its own, instead of a fixed number of each batch, "
-    "is our design",
+    evidence="the loss follows the released code, which also divides the logits when it evaluates; that the last layer is "
+    "divided instead, and that each window is drawn on its own, not a fixed number of each batch, are our design",
 )

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from harkd.augment import Augmenter, Batch, Spec, parse, to_text
+from harkd.engine import At, Moment
 from harkd.errors import UsageError
 from harkd.losses import cross_entropy, kl
-from harkd.methods.mixkd import Scaled, mixes, scaled
+from harkd.methods.mixkd import Scaled, mixes, scaled, to_unit_spread
 from harkd.nets import Outputs
 from harkd.objectives import Context, CrossEntropy, Distillation, Terms, Together
 from harkd.options import MixKD
+from harkd.player import Player, predict
 from harkd.schedule import Progress
 
 
@@ -160,10 +162,25 @@ def test_a_run_is_plain_distillation_of_mixed_windows_with_scaled_answers(toy: A
         student = toy.player(augment=parse("none|partial_mixup(0.5)") if key == "kd" else "same")
         (phase,) = toy.phases(key, student, toy.teacher(), options=MixKD(clean_share=0.5) if key == "mixkd" else None)
         if key == "kd":
-            phase.objective = Inline()
+            phase.objective, phase.at = Inline(), [At("epoch", to_unit_spread)]
         toy.fit([phase])
         ends.append(toy.state(student.net))
     assert toy.equal(*ends)
+
+
+@pytest.mark.parametrize("net", ["dscnn-xs", "dscnn-xs~mean16~meanmax8"])
+def test_a_students_answers_have_the_spread_of_the_loss(toy: Any, net: str) -> None:
+    """In the mean over training windows; the loss before and after is the same."""
+    student = Player.create(net, "all", toy.train)
+    (phase,) = toy.phases("mixkd", student, toy.teacher())
+    (unit, *_) = phase.at
+    before = predict(student, toy.train)
+    unit.do(Moment(phase, Progress(0, 1, 0, 1), toy.train, None, {}))
+    after = predict(student, toy.train)
+    assert after.std(1).mean().item() == pytest.approx(1.0, abs=1e-5)
+    torch.testing.assert_close(scaled(after), scaled(before))
+    toy.fit([phase])
+    assert predict(student, toy.train).std(1).mean().item() == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("augment", ["clean", parse("jitter(0.1)")], ids=["clean", "own"])
