@@ -138,9 +138,13 @@ class Distillation(Objective):
 
     def forward(self, context: Context) -> Terms:
         told = context.outputs[self.teacher].logits.float().detach()
-        loss = kl(told, context.outputs[self.student].logits.float(), value(self.temperature, context.progress))
+        loss = self.compare(told, context.outputs[self.student].logits.float(), value(self.temperature, context.progress))
         loss = loss / told.shape[-1] if self.reduction == "mean" else loss
         return {self.term: context.known(loss, self.student, self.teacher)}
+
+    def compare(self, told: Tensor, mine: Tensor, temperature: float) -> Tensor:
+        """(batch,) the divergence of the student's logits (batch, class) from the teacher's."""
+        return kl(told, mine, temperature)
 
 
 class Pairs(Objective):
@@ -295,23 +299,15 @@ class Relation(Objective):
         return {self.term: self.compare(self._embedding(context, self.teacher), self._embedding(context, self.student))}
 
 
-class MapRelation(Pairs):
+class MapRelation(Alike):
     """As `Relation`, of maps: `compare(teacher's map, student's map)`, a scalar, summed over pairs of stages.
 
     Args:
         compare: gets maps (window, channel, time) of different widths and lengths.
     """
 
-    def __init__(
-        self,
-        term: str,
-        compare: Callable[[Tensor, Tensor], Tensor],
-        student_stages: Sequence[int] = (),
-        teacher_stages: Sequence[int] = (),
-        **more: Any,
-    ) -> None:
-        super().__init__(student_stages, teacher_stages, width=False, length=False, **more)
-        self.term, self.compare = term, compare
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, width=False, length=False, **more)
 
     def forward(self, context: Context) -> Terms:
         pairs = [[context.seen(each, self.student, self.teacher) for each in pair] for pair in self.maps(context)]

@@ -9,13 +9,11 @@ spread only the order and the proportions of the classes are left to learn. The 
 Take it when student and teacher differ much in size.
 """
 
-from dataclasses import replace
-
 from torch import Tensor
 
 from harkd.engine import Phase
 from harkd.methods.method import Method, Plan, Players, taught
-from harkd.objectives import Context, CrossEntropy, Distillation, Terms, Together
+from harkd.objectives import Distillation
 from harkd.options import LogitStd
 
 
@@ -28,16 +26,13 @@ def standardised(logits: Tensor) -> Tensor:
 class Standardised(Distillation):
     """Term `kl`: tempered divergence of standardised answers."""
 
-    def forward(self, context: Context) -> Terms:
-        asked = {name: context.outputs[name] for name in (self.student, self.teacher)}
-        outputs = {name: replace(told, logits=standardised(told.logits)) for name, told in asked.items()}
-        return super().forward(replace(context, outputs=outputs))
+    def compare(self, told: Tensor, mine: Tensor, temperature: float) -> Tensor:
+        return super().compare(standardised(told), standardised(mine), temperature)
 
 
 def recipe(players: Players, options: LogitStd, plan: Plan) -> list[Phase]:
     """The phase of plain distillation, with standardised answers."""
-    compared = Standardised(temperature=options.temperature, reduction=options.reduction)
-    return [replace(taught(players, options, plan), objective=Together(CrossEntropy(smoothing=options.smoothing), compared))]
+    return [taught(players, options, plan, answers=Standardised)]
 
 
 METHOD = Method(

@@ -168,17 +168,22 @@ def frozen(players: Players, *kinds: Kind) -> dict[str, Player]:
     return cast | {name: players[name].frozen() for kind in wanted for name in named(players, kind)}
 
 
-def taught(players: Players, options: KD, plan: Plan, *more: Objective, weights: Mapping[str, Schedule] | None = None) -> Phase:
+def taught(
+    players: Players,
+    options: KD,
+    plan: Plan,
+    *more: Objective,
+    weights: Mapping[str, Schedule] | None = None,
+    answers: type[Distillation] = Distillation,
+) -> Phase:
     """The phase of plain distillation from `teacher`, with further objectives beside its terms.
 
     Args:
         weights: of the terms of `more`; they may replace those of `ce` and `kl`.
+        answers: how the student's answers are compared with the teacher's.
     """
-    objective = Together(
-        CrossEntropy(smoothing=options.smoothing),
-        Distillation(temperature=options.temperature, reduction=options.reduction),
-        *more,
-    )
+    compared = answers(temperature=options.temperature, reduction=options.reduction)
+    objective = Together(CrossEntropy(smoothing=options.smoothing), compared, *more)
     step = Step({"ce": 1 - options.weight, "kl": options.weight, **(weights or {})})
     cast = frozen(players, "teacher")
     return Phase(plan.epochs, cast, objective, [step], plan.curriculum, plan.optimiser, at=plan.at, name="distil")

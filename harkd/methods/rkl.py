@@ -8,30 +8,25 @@ teacher thinks impossible: it settles on few classes and becomes more certain. `
 Take it when a small student spreads its answers over too many classes.
 """
 
-from dataclasses import replace
+from torch import Tensor
 
 from harkd.engine import Phase
 from harkd.losses import kl
 from harkd.methods.method import Method, Plan, Players, taught
-from harkd.objectives import Context, CrossEntropy, Distillation, Terms, Together
+from harkd.objectives import Distillation
 from harkd.options import RKL
-from harkd.schedule import value
 
 
 class Reverse(Distillation):
     """Term `kl`: the student's answers are the target, and carry the gradient."""
 
-    def forward(self, context: Context) -> Terms:
-        mine, told = (context.outputs[name].logits.float() for name in (self.student, self.teacher))
-        loss = kl(mine, told.detach(), value(self.temperature, context.progress))
-        loss = loss / told.shape[-1] if self.reduction == "mean" else loss
-        return {self.term: context.known(loss, self.student, self.teacher)}
+    def compare(self, told: Tensor, mine: Tensor, temperature: float) -> Tensor:
+        return kl(mine, told, temperature)
 
 
 def recipe(players: Players, options: RKL, plan: Plan) -> list[Phase]:
     """The phase of plain distillation, with the divergence turned round."""
-    reverse = Reverse(temperature=options.temperature, reduction=options.reduction)
-    return [replace(taught(players, options, plan), objective=Together(CrossEntropy(smoothing=options.smoothing), reverse))]
+    return [taught(players, options, plan, answers=Reverse)]
 
 
 METHOD = Method(

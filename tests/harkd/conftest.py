@@ -20,6 +20,7 @@ from harkd.datasets import Card, Cut, Recording, Scaler, Sees, Segment, Sensor, 
 from harkd.datasets.card import ClassTarget, Files, Licence
 from harkd.domains import domain
 from harkd.engine import Phase, fit
+from harkd.errors import Interrupted
 from harkd.history import History
 from harkd.methods import METHODS, Plan
 from harkd.nets import Net, PooledHead, staged
@@ -325,6 +326,46 @@ def harkd(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
         return Said(code, told.out, told.err)
 
     return call
+
+
+class Keeper:
+    """Stops a run after some steps, and hands over what it had when it is given to the next one."""
+
+    def __init__(self, step: int) -> None:
+        self.step, self.steps = step, 0
+        self.saved: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        return self.saved
+
+    def due(self) -> bool:
+        self.steps += 1
+        return self.steps == self.step
+
+    def save(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        self.saved = {name: tensor.clone() for name, tensor in tensors.items()}, json.loads(json.dumps(meta))
+
+    def checked(self) -> None:
+        raise Interrupted("stopped")
+
+
+@pytest.fixture
+def keeper() -> type[Keeper]:
+    """Makes a keeper that stops at a step."""
+    return Keeper
+
+
+@pytest.fixture
+def goes_on() -> Callable[[Callable[[Any], Any], int], tuple[Any, Any]]:
+    """What `run(keeper)` gives when it is never stopped, and when it goes on after a stop at some step."""
+
+    def both(run: Callable[[Any], Any], step: int) -> tuple[Any, Any]:
+        keeper = Keeper(step)
+        with pytest.raises(Interrupted):
+            run(keeper)
+        return run(None), run(keeper)
+
+    return both
 
 
 def _quietly(words: Sequence[str]) -> None:

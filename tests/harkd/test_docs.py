@@ -128,7 +128,7 @@ def test_the_card_of_the_guide_is_one_and_its_steps_are_understood(tmp_path: Pat
     (tmp_path / "gym.toml").write_text(block, encoding="utf-8")
     card = read_card(str(tmp_path / "gym.toml"))
     assert [type(step).__name__ for step in parse_preparation(card.prepare)] == ["Resample", "Fill"]
-    table = guide.split("| step | does |")[1].split("##")[0]
+    table = guide.split("| step | does |")[1].split("\n\n")[0]
     named = [word for row in table.splitlines()[2:] if row for word in re.findall(r"`([^`]+)`", row.split("|")[1])]
     defaults = {"lowpass": "lowpass(5)", "highpass": "highpass(1)"}
     assert {word.split("(")[0] for word in named} == set(STEPS)

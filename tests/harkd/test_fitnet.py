@@ -159,33 +159,9 @@ def test_hooks_count_the_epochs_of_both_phases(toy: Any) -> None:
     assert not torch.equal(toy.state(kept.kept["1"])[head], toy.state(student.net)[head])
 
 
-class Stopped(Exception):
-    pass
-
-
-class Keeper:
-    """Keeps the state after one step, and stops there."""
-
-    def __init__(self, step: int, saved: Any = None) -> None:
-        self.step, self.saved, self.count = step, saved, 0
-
-    def load(self) -> Any:
-        return self.saved
-
-    def due(self) -> bool:
-        self.count += 1
-        return self.saved is None and self.count == self.step
-
-    def save(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-        self.kept = {name: tensor.clone() for name, tensor in tensors.items()}, meta
-
-    def checked(self) -> None:
-        raise Stopped
-
-
 @pytest.mark.parametrize("phases", ["one", "two"])
 @pytest.mark.parametrize("step", [1, 6, 8, 9, 15])
-def test_a_run_goes_on_where_it_stopped(toy: Any, step: int, phases: Any) -> None:
+def test_a_run_goes_on_where_it_stopped(toy: Any, goes_on: Any, step: int, phases: Any) -> None:
     """4 steps an epoch; two epochs of hints, two of distillation."""
 
     def run(keeper: Any = None) -> dict[str, Tensor]:
@@ -197,7 +173,4 @@ def test_a_run_goes_on_where_it_stopped(toy: Any, step: int, phases: Any) -> Non
         ends = toy.state(student.net) | {f"kept {name}": v for name, v in toy.state(kept).items()}
         return ends | {f"objective {name}": v for name, v in toy.state(made[0].objective).items() if phases == "one"}
 
-    straight, keeper = run(), Keeper(step)
-    with pytest.raises(Stopped):
-        run(keeper)
-    assert toy.equal(run(Keeper(step, keeper.kept)), straight)
+    assert toy.equal(*goes_on(run, step))

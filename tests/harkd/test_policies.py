@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from torch.func import functional_call
@@ -27,30 +25,6 @@ LEARN = {
 }
 
 
-class Stopped(Exception):
-    pass
-
-
-class Keeper:
-    """Keeps the state after one step, and stops there."""
-
-    def __init__(self, step: int) -> None:
-        self.step, self.count, self.kept = step, 0, None
-
-    def load(self):
-        return self.kept
-
-    def due(self) -> bool:
-        self.count += 1
-        return self.count == self.step
-
-    def save(self, tensors, meta) -> None:
-        self.kept = {name: tensor.clone() for name, tensor in tensors.items()}, json.loads(json.dumps(meta))
-
-    def checked(self) -> None:
-        raise Stopped
-
-
 def train(toy, text, *, teacher=True, epochs=4, draws=0, **more):
     student = toy.player(augment=parse(text))
     phases = toy.phases("kd" if teacher else "ce", student, toy.teacher() if teacher else None, epochs=epochs, draws=draws)
@@ -68,12 +42,8 @@ def test_what_is_learnt_is_told_and_changes(toy, text):
 
 
 @pytest.mark.parametrize("text", LEARN.values(), ids=LEARN)
-def test_a_run_that_was_stopped_goes_on_to_the_same_result(toy, text):
-    whole, history = train(toy, text)
-    keeper = Keeper(step=7)
-    with pytest.raises(Stopped):
-        train(toy, text, keeper=keeper)
-    rest, resumed = train(toy, text, keeper=keeper)
+def test_a_run_that_was_stopped_goes_on_to_the_same_result(toy, goes_on, text):
+    (whole, history), (rest, resumed) = goes_on(lambda keeper: train(toy, text, keeper=keeper), 7)
     assert resumed == history
     assert toy.equal(toy.state(rest.net), toy.state(whole.net))
 
