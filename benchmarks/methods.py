@@ -40,7 +40,7 @@ from harkd.files import write_atomically
 from harkd.methods import METHODS
 from harkd.options import METHOD_OPTIONS
 
-ALWAYS, BEST, TRIALS, LONGER = ("ce", "kd"), 6, 6, 4
+ALWAYS, BEST, TRIALS, LONGER = ("ce", "kd"), 6, 4, 4
 STRATEGY = (
     "cropping(0.2)+time_warp(0.15)+rotate_vertical(20)+stretch(0.1)+joint_offset(0.02)+joint_jitter(0.008)"
     "+rotate(15)+scaling(0.1, share=sensor)+jitter(0.03)"

@@ -5,7 +5,8 @@
 
 As in `simkd` a projector P makes maps of the teacher's width, and the student answers with head(P(f_s)). Here the trained teacher
 moves too, towards features that the student can make; w are its kernels and matrices, w_0 what they were. The labels teach the
-head alone, which student and teacher share.
+head alone, which student and teacher share. Nothing anchors the scales of the teacher's norms: where training is long its maps
+may shrink, for small maps are easy to make. Then take `simkd`, which is this with `adapt = false`.
 
 Of several teachers each has a projector and a head of its own; hints and anchors are their means, and the answer is the mean of
 their logits. What is deployed is the student with P and the head. Take it where `simkd` helps, and its student falls short.
