@@ -137,8 +137,9 @@ parameters that are trained once and shared. Defaults throughout, nothing tuned 
   epochs as the others, and its first ones are shorter.
 
 Nets: `wrn1d-16-1` and `resnet1d-s` teach on HAPT; `fusion-skeleton-s+resnet1d-s`, `skeleton-s` and `resnet1d-s` on UTD-MHAD; the
-assistant is `dscnn-l`. Methods of one teacher take the first. On UTD-MHAD all nets see augmented sequences in four draws (that of
-[utd_mhad](utd_mhad.md) without mixup), on HAPT recorded windows. The test subjects had no part in any choice.
+assistant is `dscnn-l`. Methods of one teacher take the first. A fused net has one map, without time: with it `at` is `kd`. On
+UTD-MHAD all nets see augmented sequences in four draws (that of [utd_mhad](utd_mhad.md) without mixup), on HAPT recorded windows.
+The test subjects had no part in any choice.
 
 ## In short: the difference to the student alone
 

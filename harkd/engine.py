@@ -70,8 +70,8 @@ def fit(
             continue
         stage = Stage(phase, train, spec, bank, place, precision, compiled, (seed, augment_seed), offset, validation)
         if watcher:
-            for reason in stage.left_out():
-                watcher.say(reason)
+            for remark in stage.remarks():
+                watcher.say(remark)
         epoch, tally, stopped = 0, Tally(), False
         if saved and number == saved[1]["phase"]:
             restore(stage.stateful(), saved[0], "stage")

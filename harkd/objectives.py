@@ -91,6 +91,10 @@ class Objective(nn.Module):
     def bind(self, context: Context, train: Windows) -> None:
         """Called once with a dry-run batch, before the first step: the place to make projections and memories."""
 
+    def remarks(self) -> list[str]:
+        """What a user should know before the first step, once this is bound."""
+        return []
+
     def forward(self, context: Context) -> Terms:
         """Named losses, (batch,) each, or a scalar where samples are compared with each other."""
         raise NotImplementedError
@@ -325,6 +329,9 @@ class Together(Objective):
     def bind(self, context: Context, train: Windows) -> None:
         for objective in self.objectives:
             objective.ready(context, train)  # type: ignore[operator]
+
+    def remarks(self) -> list[str]:
+        return [line for objective in self.objectives for line in objective.remarks()]  # type: ignore[operator]
 
     def forward(self, context: Context) -> Terms:
         terms: Terms = {}

@@ -258,9 +258,10 @@ class Stage:
             self.feedback.answered(context)
         return terms
 
-    def left_out(self) -> list[str]:
-        """Why ops of pools were left out."""
-        return list(dict.fromkeys(reason for one in (self.augmenter, *self.own.values()) for reason in one.left_out))
+    def remarks(self) -> list[str]:
+        """What a user should know before the first step: why ops of pools were left out, and what a loss cannot do here."""
+        left_out = dict.fromkeys(reason for one in (self.augmenter, *self.own.values()) for reason in one.left_out)
+        return [*left_out, *self.phase.objective.remarks()]
 
     def _view(self, view: Literal["clean", "again"], drawn: Drawn) -> Batch:
         """The windows of a batch in another form."""

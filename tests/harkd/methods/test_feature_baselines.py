@@ -63,6 +63,15 @@ def test_statistics_and_attention_are_summed_over_stages(toy: Any) -> None:
     )
 
 
+def test_attention_says_that_maps_without_time_teach_nothing(toy: Any) -> None:
+    given = context(answer(4, 8), answer(8, time=1, seed=20))
+    attention = objective(toy, "at", given)
+    assert attention(given)["attention"].tolist() == [0.0] * 5
+    (remark,) = attention.remarks()
+    assert remark.startswith("the maps of 'teacher' that are compared have length 1")
+    assert objective(toy, "at", context(answer(4, 8), answer(8, seed=20))).remarks() == []
+
+
 @pytest.mark.parametrize("standardise", [False, True])
 def test_flows_go_from_each_stage_to_the_next(toy: Any, standardise: bool) -> None:
     mine, told = answer(4, 6, 8), answer(4, 6, 8, seed=20)
