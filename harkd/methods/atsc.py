@@ -4,9 +4,9 @@
     step 2, the head, everybody answers anew:   CE(y, head(f_t))
 
 As in `simkd` a projector P makes maps of the teacher's width, and the student answers with head(P(f_s)). Here the trained teacher
-moves too, towards features that the student can make; w are its kernels and matrices, w_0 what they were. The labels teach the
-head alone, which student and teacher share. Nothing anchors the scales of the teacher's norms: where training is long its maps
-may shrink, for small maps are easy to make. Then take `simkd`, which is this with `adapt = false`.
+moves too, towards features that the student can make; w are the weights of its body, w_0 what they were. The scales of its norms
+are among them: held by its kernels alone its maps would shrink, for small maps are easy to make. The labels teach the head
+alone, which student and teacher share.
 
 Of several teachers each has a projector and a head of its own; hints and anchors are their means, and the answer is the mean of
 their logits. What is deployed is the student with P and the head. Take it where `simkd` helps, and its student falls short.
@@ -28,16 +28,20 @@ from harkd.reusing import ProjectedHint, with_fixed_heads
 
 
 class Anchor(Objective):
-    """Term `anchor`: squared distance of the teachers' kernels and matrices from where they began, mean over the teachers."""
+    """Term `anchor`: squared distance of the teachers' weights from where they began, mean over the teachers.
 
-    def __init__(self, teachers: tuple[str, ...], heads: bool) -> None:
+    Args:
+        released: kernels and matrices are held, those of the heads too, as in the released code; else all of the bodies.
+    """
+
+    def __init__(self, teachers: tuple[str, ...], released: bool) -> None:
         super().__init__()
-        self.teachers, self.heads = teachers, heads
+        self.teachers, self.released = teachers, released
 
     def weights(self, context: Context) -> list[nn.Parameter]:
-        """What is held, without the heads or with them."""
+        """What is held."""
         named = [entry for name in self.teachers for entry in context.nets[name].named_parameters()]
-        return [weight for key, weight in named if weight.dim() > 1 and (self.heads or not key.startswith("head."))]
+        return [weight for key, weight in named if (weight.dim() > 1 if self.released else not key.startswith("head."))]
 
     def bind(self, context: Context, train: Windows) -> None:
         for number, weight in enumerate(self.weights(context)):
@@ -70,7 +74,7 @@ def recipe(players: Players, options: ATSC, plan: Plan) -> list[Phase]:
     take_over(cast["student"].net, [cast[name].net for name in teachers], shared=True)
     cast |= {name: replace(cast[name], mode="train") for name in teachers}
     taught = [BiasOnly(name) if released else CrossEntropy(name) for name in teachers]
-    objective = Together(hint, labels, Anchor(teachers, heads=released), *taught)
+    objective = Together(hint, labels, Anchor(teachers, released), *taught)
     movers = teachers if released else tuple(f"{name}.body" for name in teachers)
     nearer = Step({"hint": options.hint_weight, "anchor": options.anchor_weight}, ("student", *movers))
     heads = Step({each.term: 1.0 for each in taught}, tuple(f"{name}.head" for name in teachers), fresh=True)
@@ -86,8 +90,9 @@ METHOD = Method(
     options=ATSC,
     source="J. Jang, Y.-I. Kim, J. Lim, H. Lee: Adaptive teaching with shared classifier for knowledge distillation, 2024, arXiv "
     "2406.08528",
-    evidence="follows the released code, which trains only the head's bias and lets the teacher's weights decay, with head = "
-    "'bias'; that the whole head learns and nothing of the teacher decays, and several teachers, are our design",
+    evidence="follows the released code, which trains only the head's bias, anchors kernels and matrices and lets the teacher's "
+    "weights decay, with head = 'bias'; that the whole head learns, the whole body is anchored and nothing of the teacher "
+    "decays, and several teachers, are our design",
     teachers=(1, None),
     role="adapted",
     cost="student and each teacher, all trained, two answers",

@@ -76,7 +76,8 @@ class ATSC(MethodOptions):
     anchor_weight: float = 1.0
     """Weight of the squared distance of the teacher's weights from where they began."""
     head: Literal["all", "bias"] = "all"
-    """What the labels train of the shared head; "bias" as in the released code, which also anchors and decays the rest of it."""
+    """What the labels train of the shared head; "bias" as in the released code, which anchors kernels and matrices, those of the
+    head too, and lets all of the teacher decay."""
     adapt: bool = True
     """Whether the teacher moves; if not, this is `simkd`."""
 

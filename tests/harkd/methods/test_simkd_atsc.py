@@ -126,19 +126,19 @@ def test_the_anchor_by_hand(toy: Any) -> None:
     number = torch.arange(2)
     nets = {name: player.net for name, player in players.items()}
     given = Context(Batch({}, {}, number, number, number), {}, nets, Progress(0, 1, 0, 1), "y")
-    for heads in (False, True):
-        anchor = Anchor(("teacher",), heads)
+    teacher = nets["teacher"]
+    linear, kernel, scale = teacher.head.linear.weight, teacher.stem.body[0].weight, teacher.stem.body[1].weight
+    for released in (False, True):
+        anchor = Anchor(("teacher",), released)
         anchor.ready(given, None)  # type: ignore[arg-type]
         start = anchor(given)["anchor"]
         assert start.item() == 0.0
         held = anchor.weights(given)
         assert all(not g.any() for g in torch.autograd.grad(start, held))
-        assert sum(p is nets["teacher"].head.linear.weight for p in held) == heads
-        assert not any(p.dim() < 2 for p in held)
         with torch.no_grad():
-            nets["teacher"].stem.body[0].weight.add_(0.5)
-            nets["teacher"].head.linear.weight.add_(1.0)
-        wanted = 0.25 * nets["teacher"].stem.body[0].weight.numel() + heads * nets["teacher"].head.linear.weight.numel()
+            for p, far in ((kernel, 0.5), (linear, 1.0), (scale, 2.0)):
+                p.add_(far)
+        wanted = 0.25 * kernel.numel() + (1.0 * linear.numel() if released else 4.0 * scale.numel())
         assert anchor(given)["anchor"].item() == pytest.approx(wanted, rel=1e-5)
     twice = Anchor(("teacher", "teacher"), False)
     twice.ready(given, None)  # type: ignore[arg-type]
