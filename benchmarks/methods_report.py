@@ -143,7 +143,8 @@ The test subjects had no part in any choice.
 
 ## In short: the difference to the student alone
 
-Points of accuracy; methods by their mean over the studies.
+Points of accuracy; methods by their mean over the studies. The students of `simkd` and `atsc` keep a projector and the heads of
+their teachers: they are larger than all others.
 """
 RUNG_2 = """
 ## Rung 2: the six best, tuned, 6,000 updates
