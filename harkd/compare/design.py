@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 from harkd.augment import parse, to_text
@@ -23,7 +23,8 @@ FACTORS = ("augment", "method", "student", "teacher")
 FOLDS = 5
 BETWEEN = "/"
 NO_TEACHER = "-"
-_NAMED = re.compile(r"([\w.-]+)=(.+)")
+_NAMED = re.compile(r"([\w.-]+)=(.*)")
+_PATHS = re.compile(r"paths\((.*)\)")
 _OWN = ("data", "data_folder", "window", "step", "split", "seed")
 """Options that cannot be factors: they say what is compared on, or how often."""
 
@@ -157,25 +158,48 @@ def factors_of(pair: Pair, study: Study) -> tuple[Factor, ...]:
     """
     factors = [Factor(option, listed(getattr(pair, option))) for option in FACTORS]
     for text in study.vary:
-        option, equals, levels = text.partition("=")
+        option, equals, written = text.partition("=")
         option = option.strip().replace("-", "_")
         if not equals:
             raise UsageError(f"--vary takes OPTION=LEVEL,LEVEL, like rate=0.001,0.003; got {text!r}")
         check_option(option, "--vary")
         if option in FACTORS:
             raise UsageError(f"--vary {option}: it has a flag of its own, --{option} LEVEL,LEVEL")
-        factors.append(Factor(option, listed(levels)))
+        levels = listed(written)
+        if option == "assistants":
+            levels = tuple(path for level in levels for path in paths(level))
+        factors.append(Factor(option, levels))
     for factor in factors:
         if len(factor.values) < len(factor.levels):
             names = [_named(level)[0] for level in factor.levels]
             twice = next(name for name in names if names.count(name) > 1)
             raise UsageError(f"{factor.option}: level {twice!r} stands there twice")
-        if "" in factor.levels:
+        if "" in factor.levels or ("" in factor.values.values() and not _may_be_empty(factor.option)):
             raise UsageError(f"{factor.option}: a level is empty; got {','.join(factor.levels)!r}")
     options = [factor.option for factor in factors]
     if doubled := [option for option in options if options.count(option) > 1]:
         raise UsageError(f"--vary gives {doubled[0]} twice; write all its levels in one")
     return tuple(factors)
+
+
+def paths(level: str) -> tuple[str, ...]:
+    """All ways from the teacher to the student over some of the assistants in `paths(...)`; other levels stay as they are.
+
+    S.-I. Mirzadeh et al.: Improved knowledge distillation via teacher assistant, AAAI 2020.
+
+    >>> paths("paths(dscnn-l, dscnn-m)")
+    ('direct=', 'dscnn-l', 'dscnn-m', 'dscnn-l,dscnn-m')
+    """
+    found = _PATHS.fullmatch(level)
+    if not found:
+        return (level,)
+    nets = [net.strip() for net in found[1].split(",")]
+    chosen = (",".join(some) for number in range(1, len(nets) + 1) for some in combinations(nets, number))
+    return ("direct=", *chosen)
+
+
+def _may_be_empty(option: str) -> bool:
+    return any(f.name == option and f.default == "" for f in fields(Pair))
 
 
 def _named(level: str) -> tuple[str, str]:

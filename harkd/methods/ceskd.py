@@ -7,7 +7,8 @@ r is the window's rank by difficulty among all training windows, from 0 to below
 smallest on. Ranks are refreshed after every epoch. Only the chosen expert is asked, so a step costs about one teacher.
 
 Take it where a large teacher is too much for easy windows, or too dear for all of them. Assistants are made as in `takd`. That
-hard windows learn from labels alone at first can be had with every method (`--curriculum ces`).
+hard windows learn from labels alone at first can be had with every method (`--curriculum ces`), and so can that they are left
+out at first (`--curriculum teacher-confidence`).
 """
 
 from collections.abc import Mapping

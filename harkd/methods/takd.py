@@ -7,7 +7,8 @@ assistants are runs of their own, trained once and shared. `a` is the last of th
 plain distillation.
 
 Take it when a large teacher helps less than a smaller one, or when the student sees much less than the teacher: an assistant
-sees what the student sees, unless told otherwise (`--assistants-see`).
+sees what the student sees, unless told otherwise (`--assistants-see`). `harkd compare --vary "assistants=paths(A,B,C)"` finds out
+which of them help: it goes all eight ways over three assistants, and trains what they share once.
 """
 
 from harkd.engine import Phase

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harkd.cast import net_of
+from harkd.cast import helpers, net_of
 from harkd.compare.design import Design, level_options
 from harkd.compare.executors import GIB, Local
 from harkd.compare.options import Study
@@ -50,6 +50,18 @@ def test_a_method_takes_as_many_of_the_teachers_as_it_can(method: str) -> None:
     assert found.assistants == ("dscnn-m" if entry.assistants[1] != 0 and not entry.own_teacher else "")
     assert (found.peers, found.peer) == ((2, "dscnn-s") if entry.peers[1] != 0 else (0, ""))
     assert found.domains == ("gyro" if entry.domains[1] != 0 else "")
+
+
+def test_the_paths_over_three_assistants_are_eight() -> None:
+    """Any of them or none, in their order; paths that begin alike share their beginning, so 1 + 7 nets teach."""
+    nets = "dscnn-xl,dscnn-l,dscnn-m"
+    study = Study(vary=(f"assistants=paths({nets})",), seeds=1)
+    found = Design.of(Pair(method="takd", augment="none", student="dscnn-xs"), study, ("official",))
+    assert found.names == ("direct", *nets.split(","), "dscnn-xl,dscnn-l", "dscnn-xl,dscnn-m", "dscnn-l,dscnn-m", nets)
+    assert [level.options.assistants for level in found.levels] == ["", *found.names[1:]]
+    assert found.control == "direct"
+    teachers = {helper.folder for level in found.levels for helper in helpers(level.options, validates=True)}
+    assert len(teachers) == 1 + 7
 
 
 def test_the_first_of_several_teachers_alone_makes_the_same_run() -> None:

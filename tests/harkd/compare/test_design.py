@@ -84,6 +84,8 @@ def test_the_factors_are_those_with_flags_then_the_others() -> None:
     [
         ({"augment": "none,none"}, (), "augment: level 'none' stands there twice"),
         ({"augment": "none,,um2017"}, (), "augment: a level is empty; got 'none,,um2017'"),
+        ({"augment": "none,mild="}, (), "augment: a level is empty; got 'none,mild='"),
+        ({}, ("assistants=paths(dscnn-m, )",), "assistants: a level is empty; got 'direct=,dscnn-m,,dscnn-m,'"),
         ({}, ("rate",), "--vary takes OPTION=LEVEL,LEVEL, like rate=0.001,0.003; got 'rate'"),
         ({}, ("rate=0.1,0.2", "rate=0.3"), "--vary gives rate twice; write all its levels in one"),
         ({}, ("augment=none,um2017",), "--vary augment: it has a flag of its own, --augment LEVEL,LEVEL"),
