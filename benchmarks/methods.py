@@ -246,6 +246,11 @@ class Benchmark:
             self._tuned_file(key, fold, method).is_file() for fold in STUDIES[key].folds for method in self.chosen(key)
         )
 
+    def tuned_in(self, key: str, rung: int) -> dict[str, dict[str, dict[str, str]]]:
+        """Fold -> method -> what it was tuned to; nothing for rung 1."""
+        folds = STUDIES[key].folds if rung == 2 else ()
+        return {fold: {method: self.tuned(key, fold, method) for method in self.chosen(key)} for fold in folds}
+
     def tuned(self, key: str, fold: str, method: str) -> dict[str, str]:
         """The options that did best on a fold's validation subjects; none: the defaults did."""
         found: dict[str, str] = json.loads(self._tuned_file(key, fold, method).read_bytes())
@@ -284,7 +289,7 @@ def main() -> None:
     asks = forwards(asked.folder / "forwards.json", asked.recordings / "utd-mhad")
     first, second = (
         [
-            Compared(study.title, found, asks, benchmark.seconds(key))
+            Compared(study.title, found, asks, benchmark.seconds(key), benchmark.tuned_in(key, rung))
             for key, study in STUDIES.items()
             if (found := benchmark.finished(key, rung, asked.seeds))
         ]

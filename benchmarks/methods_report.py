@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import fmean
 
@@ -18,12 +18,17 @@ CONTROLS = ("ce", "kd")
 
 @dataclass(frozen=True)
 class Compared:
-    """One study of one rung: what became of each method, the forward passes of others for a step, and its seconds."""
+    """One study of one rung: what became of each method, the forward passes of others for a step, and its seconds.
+
+    Attributes:
+        tuned: fold -> method -> option -> value, where that is not the default.
+    """
 
     title: str
     results: Results
     forwards: Mapping[str, float]
     seconds: Mapping[str, float]
+    tuned: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
 
     @property
     def runs(self) -> str:
@@ -60,6 +65,15 @@ class Compared:
             )
         return rows
 
+    def options(self) -> str:
+        """What each method was tuned to in each fold."""
+        rows = [
+            [f"`{level}`", *(_options(level, found[level]) for found in self.tuned.values())]
+            for level in self.results.levels
+            if any(found[level] for found in self.tuned.values())
+        ]
+        return table(["tuned", *(f"`{fold}`" for fold in self.tuned)], rows)
+
     def words(self, control: str) -> str:
         """In plain words which methods differ from a control."""
         found = [each for each in self.against[control].values() if each.level not in CONTROLS or control == "ce"]
@@ -83,6 +97,11 @@ def _names(methods: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in methods) or "none"
 
 
+def _options(method: str, found: Mapping[str, str]) -> str:
+    told = (f"{option.removeprefix(f'{method}.')} {float(value):.3g}" for option, value in found.items())
+    return ", ".join(told) or "defaults"
+
+
 def _difference(found: Contrast | None) -> str:
     if found is None:
         return ""
@@ -94,7 +113,10 @@ def section(study: Compared) -> str:
     """Title, table, and what it says."""
     head = ["method", "parameters", "updates", "accuracy", "macro-F1", "ECE", "worst subject"]
     head += ["less `ce` [95 %]", "less `kd` [95 %]", "others asked per step", "time"]
-    return f"### {study.title}\n\n{study.runs}.\n\n{table(head, study.rows())}\n\n" + "\n".join(map(study.words, CONTROLS))
+    parts = [f"### {study.title}", f"{study.runs}.", table(head, study.rows()), "\n".join(map(study.words, CONTROLS))]
+    if study.tuned:
+        parts.append(study.options())
+    return "\n\n".join(parts)
 
 
 def overview(studies: Sequence[Compared], control: str) -> str:
