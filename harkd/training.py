@@ -248,6 +248,7 @@ def _fit_alone(
         domains=domains,
         optimiser=Optimiser(options.optimiser, _rate(options), options.weight_decay, clip=options.clip),
         at=[*([best.at()] if validates else []), kept.at()],
+        validation=parts.val if validates else None,
     )
     phases = consistent(method(about["method"])(players, method_options, plan), options.consistency)
     session.display.task(f"{about['label']}, seed {options.seed}")

@@ -34,6 +34,7 @@ class Plan:
     Attributes:
         at: hooks of the phase that trains the student.
         domains: windows beside the training windows, by the name of the player who sees them.
+        validation: for what a method chooses before its first phase; None: there are none.
     """
 
     epochs: int = 60
@@ -41,6 +42,7 @@ class Plan:
     optimiser: Optimiser = field(default_factory=Optimiser)
     at: Sequence[At] = ()
     domains: Mapping[str, Windows] = field(default_factory=dict)
+    validation: Windows | None = None
 
 
 @dataclass(frozen=True)

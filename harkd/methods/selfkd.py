@@ -3,7 +3,8 @@
     generation 0:  L = CE(y, s)
     generation r:  L = (1 - weight) CE(y, s) + weight * T^2 KL(p || softmax(s / T)),   p = softmax(t / T)
 
-`t` is generation r - 1, or p is the mean of all generations before (`chain = ensemble`). That a student can be better than a
+`t` is generation r - 1, or the one before r that is best on validation subjects (`chain = best`), or p is the mean of all
+generations before (`chain = ensemble`). That a student can be better than a
 teacher of its own kind says that answers teach more than labels; two controls tell what of them does. `cwtm` puts labels in the
 teacher's place, each with the teacher's certainty as its weight, p_max / mean of p_max over the batch. `dkpp` keeps p_max and
 shuffles what the teacher says of the other classes.
@@ -16,12 +17,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from harkd.datasets import Windows
 from harkd.engine import Phase, Step
+from harkd.errors import UsageError
 from harkd.losses import cross_entropy
 from harkd.methods.method import Method, Plan, Players, frozen, named
 from harkd.nets import Outputs
 from harkd.objectives import Context, CrossEntropy, Distillation, Objective, Terms, Together
 from harkd.options import SelfKD
+from harkd.player import predict
 
 
 def shuffled_others(logits: Tensor, rng: torch.Generator) -> Tensor:
@@ -63,11 +67,27 @@ class Certainty(Objective):
         return {"kl": context.known(loss, "student", *self.teachers)}
 
 
+def best(players: Players, windows: Windows | None) -> str:
+    """Who is right about most of these windows; of equals the first.
+
+    Raises:
+        UsageError: there are no windows.
+    """
+    if windows is None:
+        raise UsageError(
+            "chain = best chooses a generation on validation subjects, and this split has none: take last or ensemble"
+        )
+    right = {name: int((predict(player, windows).argmax(1) == windows.labels).sum()) for name, player in players.items()}
+    return max(right, key=right.__getitem__)
+
+
 def recipe(players: Players, options: SelfKD, plan: Plan) -> list[Phase]:
     """One phase with the generations that teach, all frozen."""
     cast = frozen(players, "teacher", "assistant")
     before = (*named(cast, "teacher"), *named(cast, "assistant"))
     teachers = before if options.chain == "ensemble" else before[-1:]
+    if options.chain == "best" and before:
+        teachers = (best({name: cast[name] for name in before}, plan.validation),)
     cast = {name: player for name, player in cast.items() if name in ("student", *teachers)}
     labels, weights = CrossEntropy(smoothing=options.smoothing), {"ce": 1.0}
     objective: Objective = labels

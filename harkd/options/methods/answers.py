@@ -83,8 +83,8 @@ class SelfKD(KD):
 
     generations: int = 3
     """How often the net has taught itself: generation 0 learns from labels alone, and the student is the one of this number."""
-    chain: Literal["last", "ensemble"] = "last"
-    """Who teaches: the generation before, or the mean of all before."""
+    chain: Literal["last", "ensemble", "best"] = "last"
+    """Who teaches: the generation before, the mean of all before, or the one before that is best on validation subjects."""
     control: Literal["none", "cwtm", "dkpp"] = "none"
     """What of the teacher counts, to find out what helps: everything; only how certain it is (cwtm); all but which of the other
     classes is which (dkpp)."""

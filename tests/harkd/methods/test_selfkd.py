@@ -13,6 +13,7 @@ from torch import Tensor
 from harkd.augment import Batch
 from harkd.cast import helpers
 from harkd.errors import UsageError
+from harkd.evaluation import evaluate
 from harkd.losses import cross_entropy, kl
 from harkd.methods.selfkd import Certainty, Generations, shuffled_others
 from harkd.nets import Outputs
@@ -66,6 +67,31 @@ def test_who_is_asked(toy: Any, chain: Any, asked: set[str]) -> None:
     (phase,) = toy.play("selfkd", cast(toy, 3), options=SelfKD(chain=chain))
     assert set(phase.players) == {"student", *asked}
     assert all(phase.players[name].mode == "frozen" for name in asked)
+
+
+def test_the_generation_that_is_best_on_validation_windows_is_asked(toy: Any) -> None:
+    told = set()
+    for seed in range(6):
+        players = {"student": toy.player()} | {name: toy.player(seed=10 * seed + n) for n, name in enumerate(NAMES)}
+        scores = {name: evaluate(players[name], toy.val).accuracy for name in NAMES}
+        (phase,) = toy.play("selfkd", players, options=SelfKD(chain="best"), validation=toy.val)
+        (asked,) = set(phase.players) - {"student"}
+        assert scores[asked] == max(scores.values())
+        told.add(asked)
+    assert len(told) > 1
+
+
+def test_of_equally_good_generations_the_first_is_asked(toy: Any) -> None:
+    players = {"student": toy.player()} | {name: toy.player(seed=3) for name in NAMES}
+    (phase,) = toy.play("selfkd", players, options=SelfKD(chain="best"), validation=toy.val)
+    assert set(phase.players) == {"student", "teacher"}
+
+
+def test_without_validation_windows_none_is_best(toy: Any) -> None:
+    with pytest.raises(UsageError, match="this split has none: take last or ensemble"):
+        toy.play("selfkd", cast(toy, 2), options=SelfKD(chain="best"))
+    (phase,) = toy.play("selfkd", cast(toy, 0), options=SelfKD(chain="best"))
+    assert set(phase.players) == {"student"}
 
 
 def test_one_generation_is_plain_distillation_and_none_is_cross_entropy(toy: Any) -> None:
@@ -152,6 +178,13 @@ def test_generations_of_a_run() -> None:
     assert [training.method_options for training in later] == [SelfKD(generations=n, weight=0.5) for n in (1, 2)]
     assert len({training.seed for training in (first, *later)}) == 3
     assert helpers(Distill(method="selfkd", method_options=SelfKD(generations=0)), validates=True) == ()
+
+
+def test_a_run_is_taught_by_its_best_generation(world: Any, harkd: Any) -> None:
+    words = ["distill", *world.data, "--student", "dscnn-xs", "--epochs", "2", "--batch", "12", "--method", "selfkd"]
+    said = harkd(*words, "--teacher-epochs", "2", "--generations", "2", "--chain", "best", "--out", "best/student")
+    assert said.code == 0, said.err
+    assert len(list(Path("best").iterdir())) == 3
 
 
 def test_a_run_from_the_command_line(world: Any, harkd: Any) -> None:
