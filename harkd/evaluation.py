@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, recall_score
+from torch import Tensor
 
 from harkd.datasets import Windows
 from harkd.datasets.splits import subjects_of
@@ -91,7 +92,11 @@ def evaluate(
     if not len(windows):
         raise UsageError("there are no windows to evaluate on; this split leaves that part empty")
     device = next(player.net.parameters()).device
-    logits = predict(player, windows.to(device), precision)
+    return evaluate_logits(predict(player, windows.to(device), precision), windows, codes)
+
+
+def evaluate_logits(logits: Tensor, windows: Windows, codes: Mapping[str, str] | None = None) -> Evaluation:
+    """Score logits (n, class) of some windows, as `evaluate` does."""
     probabilities = torch.softmax(logits.double(), 1).cpu().numpy()
     if not np.isfinite(probabilities).all():
         raise HarkdError("the net's answers are not finite numbers: its training went wrong; lower the learning rate")

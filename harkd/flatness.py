@@ -1,4 +1,4 @@
-"""How flat the loss is where a net has settled: its curvature there, and what a small step away can do.
+"""How flat the loss is where a net has settled: its curvature there, what a small step away can do, and a plane to draw.
 
     largest eigenvalue and trace of H, the Hessian of the mean loss by the weights
     sharpness = L(w + e) - L(w),   e = radius * g / |g|,   g the gradient: one step of ascent
@@ -12,9 +12,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -95,16 +97,66 @@ def flatness(player: Player, windows: Windows, *, most: int = 1024, probes: int 
     Args:
         most: windows that are taken, chosen at random.
     """
+    loss, weights = _resting(player, windows, most, seed)
+    return Flatness(
+        largest_eigenvalue(loss, weights, seed), trace(loss, weights, probes, seed), sharpness(loss, weights, filterwise=True)
+    )
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The loss on a plane through the weights of a net.
+
+    Attributes:
+        steps: (n,) how far one goes, in lengths of each filter; the net is at 0.
+        loss: (n, n) by steps along the first and along the second direction.
+    """
+
+    steps: NDArray[np.float64]
+    loss: NDArray[np.float64]
+
+
+def plane(player: Player, windows: Windows, *, points: int = 21, reach: float = 1.0, most: int = 512, seed: int = 0) -> Plane:
+    """The mean cross-entropy of some windows, as they were recorded, in two random directions from where a net has settled.
+
+    A direction is as long in every filter as the filter is, and leaves single numbers (biases, scales of norms) alone: H. Li,
+    Z. Xu, G. Taylor, C. Studer, T. Goldstein: Visualizing the loss landscape of neural nets, NeurIPS 2018.
+
+    Args:
+        points: odd, so that the net itself is one of them.
+        most: windows that are taken, chosen at random.
+    """
+    loss, weights = _resting(player, windows, most, seed)
+    rng, start = torch.Generator().manual_seed(seed), parameters_to_vector(weights).detach().clone()
+    along, across = (filterwise_direction(weights, rng) for _ in range(2))
+    steps = np.linspace(-reach, reach, points)
+    found = np.empty((points, points))
+    with torch.no_grad():
+        for place, (one, other) in zip(np.ndindex(found.shape), product(steps.tolist(), repeat=2), strict=True):
+            vector_to_parameters(start + one * along + other * across, weights)
+            found[place] = float(loss())
+    return Plane(steps, found)
+
+
+def filterwise_direction(weights: Sequence[Tensor], rng: torch.Generator) -> Tensor:
+    """A random direction, a number for each weight: in each filter as long as the filter, and zero for single numbers."""
+    parts = []
+    for weight in (weight.detach() for weight in weights):
+        drawn = torch.randn(weight.shape, generator=rng).to(weight)
+        parts.append(drawn / _size(drawn) * _size(weight) if weight.dim() > 1 else torch.zeros_like(weight))
+    return _flat(parts)
+
+
+def _resting(player: Player, windows: Windows, most: int, seed: int) -> tuple[Loss, list[Tensor]]:
+    """The loss of a copy of a net on some of the windows, and the copy's weights."""
     net = copy.deepcopy(player.net).eval().requires_grad_()
     index = torch.randperm(len(windows), generator=torch.Generator().manual_seed(seed))[:most].to(windows.device)
-    x, y, weights = player.sees(windows.gather(index)), windows.labels[index], list(net.parameters())
+    x, y = player.sees(windows.gather(index)), windows.labels[index]
 
     def loss() -> Tensor:
         return cross_entropy(y, net(x).logits).mean()
 
-    return Flatness(
-        largest_eigenvalue(loss, weights, seed), trace(loss, weights, probes, seed), sharpness(loss, weights, filterwise=True)
-    )
+    return loss, list(net.parameters())
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:

@@ -9,7 +9,9 @@ teacher of its own kind says that answers teach more than labels; two controls t
 teacher's place, each with the teacher's certainty as its weight, p_max / mean of p_max over the batch. `dkpp` keeps p_max and
 shuffles what the teacher says of the other classes.
 
-Take it when there is no larger teacher. With generations = 0 it is `ce`.
+Take it when there is no larger teacher. With generations = 0 it is `ce`. `harkd evaluate RUN --beside RUN RUN` tells what the
+generations have in common and how good the mean of their logits is, `--flatness` and `--plane` whether they settle in flat
+places.
 """
 
 from dataclasses import replace

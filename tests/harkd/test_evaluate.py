@@ -362,3 +362,38 @@ def test_flatness_is_that_of_the_training_windows(harkd: Any, trained: Path) -> 
         f"training loss: largest eigenvalue of the Hessian {flat['largest_eigenvalue']:.3g}, trace {flat['trace']:.3g}, "
         f"sharpness {flat['sharpness']:.3g}"
     )
+
+
+def test_a_run_beside_others(harkd: Any, world: Any, trained: Path) -> None:
+    """Itself, one with another seed, and one of another net that sees less."""
+    words = ["train", *world.data, "--epochs", "2", "--batch", "12"]
+    for name, more in (("seed", ["--seed", "1"]), ("small", ["--net", "dscnn-xs", "--sees", "acc"])):
+        assert harkd(*words, *more, "--out", name).code == 0
+    told = harkd("evaluate", trained, "--beside", trained, "small", "--json").json
+    same, small = told["beside"]
+    assert (same["run"], same["churn"], same["accuracy"]) == (str(trained), 0.0, told["accuracy"])
+    assert same["cka"] == pytest.approx(1.0)
+    assert same["way"] == pytest.approx([told["nll"]] * 11, rel=1e-5)
+    assert (small["run"], small["accuracy"], small["way"]) == ("small", block(Path("small"))["accuracy"], None)
+    runs = [Run.open(folder) for folder in (trained, trained, Path("small"))]
+    test = prepare(data_of(runs[0])).test
+    mean = sum(predict(run.load_player(test), test) for run in runs) / 3
+    assert told["together"]["accuracy"] == pytest.approx(float((mean.argmax(1) == test.labels).double().mean()))
+    lines = harkd("evaluate", trained, "--beside", "seed", "small").out.splitlines()
+    assert " ".join(lines[-5].split()) == "beside accuracy decides otherwise embeddings (CKA) loss on the way there"
+    assert lines[-4].startswith("seed")
+    assert lines[-1].startswith("all 3 together, the mean of their logits: accuracy ")
+
+
+def test_another_run_that_has_learnt_from_the_tested_people_is_refused(harkd: Any, world: Any, trained: Path) -> None:
+    out = harkd("train", *world.data, "--epochs", "1", "--split", "loso:person-1", "--out", "other")
+    assert out.code == 0, out.err
+    told = harkd("evaluate", trained, "--beside", "other")
+    assert (told.code, told.out) == (1, "")
+    assert "other has learnt from" in told.err
+
+
+def test_the_loss_around_a_run_is_drawn(harkd: Any, trained: Path) -> None:
+    plain = harkd("evaluate", trained).out
+    assert harkd("evaluate", trained, "--plane", "drawn/plane.svg").out == plain
+    assert "training loss around the weights" in Path("drawn/plane.svg").read_text()

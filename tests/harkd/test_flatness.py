@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from harkd.flatness import Loss, flatness, largest_eigenvalue, sharpness, trace
+from harkd.evaluation import evaluate
+from harkd.flatness import Loss, Plane, filterwise_direction, flatness, largest_eigenvalue, plane, sharpness, trace
 from harkd.losses import cross_entropy
+from harkd.report.landscape import landscape
 
 EIGENVALUES = torch.tensor([1.0, 2.0, 5.0]).double()
 
@@ -122,3 +127,46 @@ def test_a_player_is_left_as_it_was(toy: Any) -> None:
     assert toy.equal(toy.state(player.net), before)
     assert player.net.training
     assert all(parameter.grad is None for parameter in player.net.parameters())
+
+
+# A plane
+
+
+def test_a_direction_is_as_long_as_each_filter() -> None:
+    generator = torch.Generator().manual_seed(0)
+    kernels, bias, head = torch.randn(5, 3, 4, generator=generator), torch.randn(5, generator=generator), torch.randn(2, 5)
+    found = filterwise_direction([kernels, bias, head], generator)
+    first, second, third = found.split([60, 5, 10])
+    torch.testing.assert_close(first.view(5, 12).norm(dim=1), kernels.view(5, 12).norm(dim=1))
+    assert not second.any()
+    torch.testing.assert_close(third.view(2, 5).norm(dim=1), head.norm(dim=1))
+    assert not torch.equal(found, filterwise_direction([kernels, bias, head], generator))
+
+
+def test_the_loss_on_a_plane_is_that_of_the_moved_net(toy: Any) -> None:
+    player = toy.player(toy.net(3, width=2, dropout=0.5), sees="acc")
+    before = toy.state(player.net)
+    found = plane(player, toy.train, points=5, reach=0.5, most=len(toy.train))
+    assert found.steps.tolist() == [-0.5, -0.25, 0.0, 0.25, 0.5]
+    assert found.loss[2, 2] == pytest.approx(evaluate(player, toy.train).nll, rel=1e-5)
+    assert toy.equal(toy.state(player.net), before)
+    generator, weights = torch.Generator().manual_seed(0), list(player.net.parameters())
+    along, across = (filterwise_direction(weights, generator) for _ in range(2))
+    moved = toy.player(copy.deepcopy(player.net), sees="acc")
+    start = torch.nn.utils.parameters_to_vector(weights)
+    torch.nn.utils.vector_to_parameters(start + 0.25 * along - 0.5 * across, moved.net.parameters())
+    assert found.loss[3, 0] == pytest.approx(evaluate(moved, toy.train).nll, rel=1e-5)
+
+
+def test_planes_are_drawn() -> None:
+    """A bowl has rings; where the loss is the same everywhere there is no line to draw."""
+    steps = np.linspace(-1, 1, 21)
+    bowl = Plane(steps, 0.5 + steps[:, None] ** 2 + 2 * steps**2)
+    drawn = [ElementTree.fromstring(landscape(each, "a net")) for each in (bowl, Plane(steps, np.full((21, 21), 0.7)))]
+    told = [root.findtext("{*}desc") for root in drawn]
+    assert told == [
+        "a net: training loss around the weights: 0.5 at the net, 0.5 to 3.5 on the plane",
+        "a net: training loss around the weights: 0.7 at the net, 0.7 to 0.7 on the plane",
+    ]
+    written = [{element.text for element in root.findall(".//{*}text")} for root in drawn]
+    assert {"2.53"} <= written[0] - written[1]  # 0.5 * 7 ** (10 / 12)
