@@ -13,7 +13,7 @@ statistics stay.
 
 Take it when the student sees the same moment through fewer channels: EEG with few electrodes, or the wrist of a whole suit. The
 features of `eegnet-*`, `sccnet` and `shallowconvnet` are the maps that the authors compare. A batch should hold several windows
-of each class.
+of each class: where there are many classes, `--curriculum by-class` sees to it.
 """
 
 from collections.abc import Callable

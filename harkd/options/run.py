@@ -108,7 +108,7 @@ class Train(Training, Data):
         shares(smoothing=self.smoothing)
 
 
-Curricula = Literal["shuffle", "iskd", "ces", "self-paced", "teacher-confidence"]
+Curricula = Literal["shuffle", "by-class", "iskd", "ces", "self-paced", "teacher-confidence"]
 """The curricula that go with any method."""
 
 
@@ -149,7 +149,7 @@ class Pair(Training, Data):
     """What the student learns from beside its own windows, unpaired: other sensors, or DATA:SENSORS of another data set; several
     joined with &."""
     curriculum: Curricula = "shuffle"
-    """Which windows come when: all in random order, or by difficulty (iskd, ces, self-paced, teacher-confidence)."""
+    """Which windows come when: all in random order; in groups of four of a class (by-class); or by difficulty (the others)."""
     method: str = "kd"
     """Method: see `harkd list methods`."""
 

@@ -95,6 +95,7 @@ def heard(epoch: int) -> list[float]:
     return [LABELS[:number].count(label) / 4 for label in (0, 1)]
 
 
+SHOW_ALL = ("shuffle", "by-class")
 BY_HAND: dict[str, list[list[float]]] = {
     "iskd": [[1.0] * 2 + [0.5] * 3 + [0.75] * 4 + [1.0] * 3] * 2,
     # Four stretches: 4, 6, 7 and 8 of eight windows; the seventh is the fourth of `rest`.
@@ -122,7 +123,7 @@ def test_every_curriculum_by_hand(tmp_path: Path, name: str) -> None:
 
 
 def test_no_curriculum_is_left_out() -> None:
-    assert {"shuffle", *BY_HAND} == set(get_args(Curricula))
+    assert {*SHOW_ALL, *BY_HAND} == set(get_args(Curricula))
 
 
 def test_cells_are_as_strong_as_their_shares(tmp_path: Path) -> None:
@@ -134,9 +135,10 @@ def test_cells_are_as_strong_as_their_shares(tmp_path: Path) -> None:
     assert sum(", epoch " in title for title in titles) == 2 * EPOCHS
 
 
-def test_without_a_curriculum_there_is_no_such_figure(tmp_path: Path) -> None:
-    assert history_of("shuffle")[0].keys() == {"epoch", "terms", "scores"}
-    plain = run_of(tmp_path / "plain", history_of("shuffle"))
+@pytest.mark.parametrize("name", SHOW_ALL)
+def test_where_all_windows_count_alike_there_is_no_such_figure(tmp_path: Path, name: Any) -> None:
+    assert history_of(name)[0].keys() == {"epoch", "terms", "scores"}
+    plain = run_of(tmp_path / "plain", history_of(name))
     assert taught(Study.of([plain])) == ()
     assert "What was taught when" not in [section.title for section in build(Study.of([plain])).sections]
 
