@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,13 +10,14 @@ from tyro.conf import Positional
 
 from harkd.commands.cli import parse
 from harkd.commands.table import print_json, print_table
+from harkd.errors import UsageError
 
 SHOWN = {
     "nets": ("name", "channels", "parameters", "about"),
     "methods": ("name", "about", "needs", "phases", "answers_in_a_step", "bankable"),
     "datasets": ("name", "subjects", "classes", "windows", "licence", "title"),
 }
-"""Columns of the tables; --json has all that there is."""
+"""Columns of the tables; with words, and as JSON, there are all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +26,29 @@ class List:
 
     topic: Positional[Literal["nets", "methods", "datasets"]]
     """What to list."""
+    words: Positional[tuple[str, ...]] = ()
+    """Only those of these names, or with all of these words in what is told of them; with all columns, sources of methods too."""
     json: bool = False
-    """As JSON, with more columns."""
+    """As JSON, with all columns."""
 
 
 def main(argv: Sequence[str]) -> int:
     options = parse(List, "harkd list", argv)
-    rows = {"nets": _nets, "methods": _methods, "datasets": _datasets}[options.topic]()
+    every = {"nets": _nets, "methods": _methods, "datasets": _datasets}[options.topic]()
+    rows = [row for row in every if _has(row, options.words)]
+    if not rows:
+        raise UsageError(f"none of the {options.topic} has {' and '.join(options.words)} in what is told of it")
     if options.json:
         print_json(rows)
     else:
-        print_table([{column.replace("_", " "): row[column] for column in SHOWN[options.topic]} for row in rows])
+        columns = tuple(every[0]) if options.words else SHOWN[options.topic]
+        print_table([{column.replace("_", " "): row[column] for column in columns} for row in rows])
     return 0
+
+
+def _has(row: Mapping[str, Any], words: Sequence[str]) -> bool:
+    told = " ".join(map(str, row.values())).casefold()
+    return row["name"] in words or all(word.casefold() in told for word in words)
 
 
 def _nets() -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ MISTAKES = [
     ("train net dscnn-xs", "harkd train has no use for 'net': did you mean --net?"),
     ("list", "harkd list needs TOPIC: nets, methods, datasets; see harkd list --help"),
     ("list net", "unknown topic 'net': did you mean 'nets'?"),
-    ("list nets all", "harkd list has no use for 'all': see harkd list --help"),
+    ("evaluate run another", "harkd evaluate has no use for 'another': see harkd evaluate --help"),
     ("data", "harkd data needs ACTION: list, info, fetch, check, prepare, preview, init, schema; see harkd data --help"),
     ("data inof x", "unknown ACTION of harkd data 'inof': did you mean 'info'?"),
     ("data info", "harkd data info needs NAME"),
@@ -196,8 +196,9 @@ def test_arguments_are_known_by_type() -> None:
     assert found["keep_epochs"].many
     assert not found["epochs"].many
     assert found["keep_epochs"].flag == "--keep-epochs"
-    (topic, as_json) = arguments(harkd.commands.list.List)
+    topic, words, as_json = arguments(harkd.commands.list.List)
     assert (topic.positional, topic.required) == (True, True)
+    assert (words.positional, words.required, words.many) == (True, False, True)
     assert (as_json.positional, as_json.required, as_json.kind) == (False, False, bool)
 
 
@@ -253,6 +254,20 @@ def test_narrow_listings_lose_nothing(harkd: Any, monkeypatch: pytest.MonkeyPatc
     # In a table, words of one cell stand on lines of their own, between those of others: none may be lost or cut.
     words = Counter(wide.split()[len(wide.splitlines()[0].split()) :])
     assert not words - Counter(narrow.split()) or columns <= 30
+
+
+def test_words_narrow_a_list_down_and_tell_all(harkd: Any) -> None:
+    every = harkd("list", "methods", "--json").json
+    named = harkd("list", "methods", "skkd", "camkd", "--json").json
+    assert named == [row for row in every if row["name"] in ("skkd", "camkd")]
+    found = harkd("list", "methods", "Abstract", "snapshot", "--json").json
+    assert [row["name"] for row in found] == ["iskd"]
+    told = harkd("list", "methods", "skkd").out
+    assert all(str(named[0][column]) in told for column in ("name", "source", "evidence"))
+    assert "evidence" not in harkd("list", "methods").out.splitlines()[0]
+    nothing = harkd("list", "nets", "eegnet", "marmalade")
+    assert (nothing.code, nothing.out) == (2, "")
+    assert "none of the nets has eegnet and marmalade in what is told of it" in nothing.err
 
 
 # Streams
