@@ -67,6 +67,15 @@ def check(options: Distill) -> Method:
     return wanted
 
 
+def unasked(options: Distill) -> str:
+    """What to say of a teacher that is named and whom the method does not ask; empty where there is nothing to say."""
+    wanted = method(options.method)
+    if options.teacher == Distill.teacher or (wanted.teachers[1] != 0 and not wanted.own_teacher):
+        return ""
+    why = "is its own teacher" if wanted.own_teacher else "has no teacher"
+    return f"{wanted.key} {why}: --teacher {options.teacher} does nothing"
+
+
 def peers_of(options: Distill) -> int:
     """How many peers learn with the student."""
     return options.peers or method(options.method).peers[0]

@@ -319,6 +319,22 @@ def test_students_of_ce_and_alone_are_the_same(harkd: Any, world: Any, tmp_path:
     assert (len(fits), result(tmp_path / "ce")["label"]) == (2, "dscnn-xs alone")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dml", "--teacher", "dscnn-m"], "dml has no teacher: --teacher dscnn-m does nothing"),
+        (["selfkd", "--generations", "2", "--teacher", "dscnn-m"], "selfkd is its own teacher: --teacher dscnn-m does nothing"),
+        (["kd", "--teacher", "dscnn-m"], ""),
+        (["dml"], ""),
+    ],
+)
+def test_a_teacher_whom_nobody_asks_is_told_once(harkd: Any, world: Any, words: list[str], said: str) -> None:
+    short = ["--student", "dscnn-xs", "--epochs", "1", "--teacher-epochs", "1", "--batch", "12", "--out", "taught/student"]
+    told = harkd("distill", *world.data, *short, "--method", *words)
+    assert told.code == 0
+    assert [line for line in told.err.splitlines() if "does nothing" in line] == [said] * bool(said)
+
+
 def test_a_teacher_that_knows_the_test_people_is_refused(harkd: Any, world: Any, trained: Path, tmp_path: Path) -> None:
     told = harkd(*world.taught_by(trained), "--split", "loso:person-5", "--out", "run")
     assert (told.code, told.out) == (1, "")
