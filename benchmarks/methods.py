@@ -182,9 +182,10 @@ class Benchmark:
         if rung == 2 and not self._tuned_all(key):
             return None
         for number in range(seeds, 0, -1):
-            found = self.first_results(key, number) if rung == 1 else self.second_results(key, number)
-            if found.complete:
-                return found
+            found = [self.first_results(key, number)] if rung == 1 else self.second_results(key, number)
+            if all(part.complete for part in found):
+                design = replace(found[0].design, folds=STUDIES[key].folds)
+                return Results(design, tuple(run for part in found for run in part.finished))
         return None
 
     def seconds(self, key: str) -> dict[str, float]:
@@ -195,11 +196,9 @@ class Benchmark:
         """What rung 1 has finished."""
         return self._results(key, self.first_rung(key, seeds), STUDIES[key].folds)
 
-    def second_results(self, key: str, seeds: int) -> Results:
-        """What rung 2 has finished, of all folds together."""
-        folds = STUDIES[key].folds
-        found = [self._results(key, self.second_rung(key, fold, seeds), (fold,)) for fold in folds]
-        return Results(replace(found[0].design, folds=folds), tuple(run for part in found for run in part.finished))
+    def second_results(self, key: str, seeds: int) -> list[Results]:
+        """What rung 2 has finished, fold by fold: each has options of its own."""
+        return [self._results(key, self.second_rung(key, fold, seeds), (fold,)) for fold in STUDIES[key].folds]
 
     def _results(self, key: str, words: Sequence[str], folds: tuple[str, ...]) -> Results:
         asked = parse_study(words)
