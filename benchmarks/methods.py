@@ -147,7 +147,7 @@ class Benchmark:
         methods = self.chosen(key)
         told = [f"{option}={value}" for method in methods for option, value in self.tuned(key, fold, method).items()]
         longer = ["--epochs", str(LONGER * STUDIES[key].epochs), "--vary", *told]
-        return [*self._shared(key), *longer, "--method", ",".join(methods), "--split", fold, "--seeds", str(seeds)]
+        return [*self._shared(key), *longer, "--method", ",".join(methods), *alone(fold), "--seeds", str(seeds)]
 
     def _shared(self, key: str) -> list[str]:
         study = STUDIES[key]
@@ -228,7 +228,7 @@ class Benchmark:
             return
         best: dict[str, str] = {}
         if space:
-            study = ["--split", fold, "--seeds", "1", "--trials", str(TRIALS), "--search", *space]
+            study = [*alone(fold), "--seeds", "1", "--trials", str(TRIALS), "--search", *space]
             self._compare(key, [*self._shared(key), "--method", method, *study])
             with (self.folder / key / "trials.csv").open(newline="") as file:
                 tried = list(csv.DictReader(file))
@@ -254,6 +254,11 @@ class Benchmark:
         """The options that did best on a fold's validation subjects; none: the defaults did."""
         found: dict[str, str] = json.loads(self._tuned_file(key, fold, method).read_bytes())
         return found
+
+
+def alone(fold: str) -> list[str]:
+    """The words that make a study of one fold. Of the official split too: by default that would be five others."""
+    return ["--split", fold, "--folds", "split"]
 
 
 def searched(method: str) -> list[str]:
