@@ -4,10 +4,9 @@
     generation r:  L = (1 - weight) CE(y, s) + weight * T^2 KL(p || softmax(s / T)),   p = softmax(t / T)
 
 `t` is generation r - 1, or the one before r that is best on validation subjects (`chain = best`), or p is the mean of all
-generations before (`chain = ensemble`). That a student can be better than a
-teacher of its own kind says that answers teach more than labels; two controls tell what of them does. `cwtm` puts labels in the
-teacher's place, each with the teacher's certainty as its weight, p_max / mean of p_max over the batch. `dkpp` keeps p_max and
-shuffles what the teacher says of the other classes.
+generations before (`chain = ensemble`). That a student can be better than a teacher of its own kind says that answers teach more
+than labels; two controls tell what of them does. `cwtm` puts labels in the teacher's place, each with the teacher's certainty as
+its weight, p_max / mean of p_max over the batch. `dkpp` keeps p_max and shuffles what the teacher says of the other classes.
 
 Take it when there is no larger teacher. With generations = 0 it is `ce`. `harkd evaluate RUN --beside RUN RUN` tells what the
 generations have in common and how good the mean of their logits is, `--flatness` and `--plane` whether they settle in flat
