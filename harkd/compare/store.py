@@ -19,6 +19,7 @@ import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -39,6 +40,8 @@ from harkd.schema import read_toml, validate
 
 STUDY, DESIGN = "study.toml", "design.json"
 OWNER = "owner"
+INTRODUCTION = 2.0
+"""Seconds within which a process that has got a folder says there who it is."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,15 @@ class Store:
         if self.folder.is_dir() and not (self.folder / STUDY).is_file() and any(map(_strange, self.folder.iterdir())):
             raise UsageError(f"{self.folder} holds other things than a study; choose another folder with --out")
 
+        until = time.monotonic() + INTRODUCTION
+
         def refuse() -> None:
-            raise UsageError(
-                f"another process ({self._owner()}) is at work on {self.folder}: let it finish, or choose another folder"
-            )
+            owner = self._owner()
+            if owner or time.monotonic() > until:
+                raise UsageError(
+                    f"another process ({owner or 'unknown'}) is at work on {self.folder}: let it finish, or choose another folder"
+                )
+            time.sleep(0.02)
 
         with held(self.folder, refuse):
             write_atomically(self.folder / OWNER, f"process {os.getpid()}".encode())
@@ -84,7 +92,7 @@ class Store:
         try:
             return (self.folder / OWNER).read_text()
         except OSError:
-            return "unknown"
+            return ""
 
     def run(self, name: str) -> Run:
         return Run(self.runs / name)

@@ -6,9 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
+from harkd import files
+from harkd.compare import store as store_module
 from harkd.compare.design import Design
 from harkd.compare.options import Study
 from harkd.compare.results import Failed
@@ -58,6 +61,25 @@ def test_a_second_process_is_refused_and_told_who_is_at_work(tmp_path: Path) -> 
     with store.held():
         store.write_options({"a": 1})
     assert sorted(path.name for path in store.folder.iterdir()) == [STUDY]
+
+
+def test_whoever_comes_a_moment_after_another_still_learns_its_name(tmp_path: Path) -> None:
+    with files.held(tmp_path, lambda: None):
+        says_its_name = Timer(0.3, (tmp_path / OWNER).write_text, ["process 7"])
+        says_its_name.start()
+        with pytest.raises(UsageError, match=r"another process \(process 7\) is at work"), Store(tmp_path).held():
+            pass
+        says_its_name.join()
+
+
+def test_nobody_is_waited_for_who_does_not_say_his_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "INTRODUCTION", 0.1)
+    with (
+        files.held(tmp_path, lambda: None),
+        pytest.raises(UsageError, match=r"another process \(unknown\) is at work"),
+        Store(tmp_path).held(),
+    ):
+        pass
 
 
 def test_a_process_that_is_killed_before_it_wrote_its_options_leaves_the_folder_usable(tmp_path: Path) -> None:
