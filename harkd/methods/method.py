@@ -238,7 +238,7 @@ def _amounts(low: int, high: int | None, kind: str) -> str:
         return _amount(low, kind)
     if high is None:
         return f"{_amount(low, kind)} or more" if low else f"any {kind}s"
-    return f"{_number(low)} to {_amount(high, kind)}"
+    return f"{_number(low)} to {_amount(high, kind)}" if low else f"at most {_amount(high, kind)}"
 
 
 def _amount(number: int, kind: str) -> str:

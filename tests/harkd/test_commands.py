@@ -58,7 +58,7 @@ def test_methods(harkd: Any) -> None:
     assert (needs["dml"], needs["ummkd"], needs["indistill"]) == (
         "one peer or more",
         "one domain or more",
-        "one teacher, no to one assistant",
+        "one teacher, at most one assistant",
     )
     assert columns(harkd("list", "methods").out) == list(METHODS)
 
