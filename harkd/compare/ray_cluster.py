@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
 
 from harkd.cast import helpers, is_net
@@ -31,7 +32,8 @@ from harkd.runs import environment
 CONNECT = 5.0
 """Seconds in which a cluster answers. Ray itself would wait for minutes."""
 GRACE = 10.0
-"""Seconds in which workers may clean up before they are killed."""
+"""Seconds in which the job at work may end before its folder is removed. On a busy node even that takes time: a worker is killed
+after three times as long, or by a second Ctrl-C."""
 VERSIONS = ("harkd", "torch", "numpy")
 """What the machines of one study have in common: the last bits of a result depend on it."""
 _CONTROL = "control"
@@ -113,10 +115,8 @@ class RayCluster:
         self._idle.clear()
         self._busy.clear()
         try:
-            for seat in seats:
-                seat.actor.stop.options(concurrency_group=_CONTROL).remote()
-            if left := [seat.actor.leave.remote() for seat in seats]:
-                self._ray.wait(left, num_returns=len(left), timeout=GRACE)
+            if left := [seat.actor.leave.options(concurrency_group=_CONTROL).remote() for seat in seats]:
+                self._ray.wait(left, num_returns=len(left), timeout=3 * GRACE)
         finally:
             for seat in seats:
                 self._ray.kill(seat.actor)
@@ -195,9 +195,9 @@ class Worker:
                 f"it has {', '.join(other)}; install the same versions on all machines, or scores cannot be compared"
             )
         self._begin = begin
-        self._scratch = TemporaryDirectory(prefix="harkd-")
+        self._scratch = TemporaryDirectory(prefix="harkd-", ignore_cleanup_errors=True)
         self._runs, self._bank = Path(self._scratch.name, "runs"), Path(self._scratch.name, "bank")
-        self._stopping = False
+        self._stopping, self._at_work = False, Lock()
         self._work: Work | None = None
         self._windows: dict[Any, Windows] = {}
         self._asked: Any = None  # which of them the job at work is about
@@ -221,19 +221,18 @@ class Worker:
             self._work(job)
             files.update(pack(self._runs / job.name))
 
-        self._asked = cargo.windows
-        ended = attempt(work, job)
-        shutil.rmtree(self._runs / job.name, ignore_errors=True)
+        with self._at_work:
+            self._asked = cargo.windows
+            ended = attempt(work, job)
+            shutil.rmtree(self._runs / job.name, ignore_errors=True)
         if ended.full:
             ended = replace(ended, error=f"{ended.error} (on the node {socket.gethostname()})")
         return ended, files
 
-    def stop(self) -> None:
-        """Let the job at work end soon."""
-        self._stopping = True
-
     def leave(self) -> None:
-        """Remove everything that was written here."""
+        """Let the job at work end soon, and no other begin; remove everything that was written here."""
+        self._stopping = True
+        self._at_work.acquire(timeout=GRACE)
         self._scratch.cleanup()
 
     def _sweep(self, job: Job) -> None:

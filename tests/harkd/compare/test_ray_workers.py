@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from harkd.cast import helpers
+from harkd.compare import ray_cluster
 from harkd.compare.jobs import Job
 from harkd.compare.ray_cluster import Begin, Cargo, RayCluster, Worker, versions
 from harkd.compare.shipping import pack, unpack
@@ -172,19 +174,63 @@ def test_a_job_that_fails_on_a_worker(store: dict[str, Any], made: Callable[[Beg
     assert list(scratch.glob("harkd-*/runs/*")) == []
 
 
-def test_a_worker_is_told_to_stop(store: dict[str, Any], made: Callable[[Begin], Worker]) -> None:
-    asked: list[Callable[[], bool]] = []
+def at_work(begin: Begin, began: Event) -> tuple[Worker, Thread]:
+    """A worker, and the thread in which it does a job."""
+    worker = Worker(begin, versions())
+    job = Thread(target=worker.do, args=(Job("run", Train()), Cargo("windows", {})))
+    job.start()
+    assert began.wait(60)
+    return worker, job
+
+
+def test_a_worker_that_leaves_lets_its_job_end_and_takes_no_other(store: dict[str, Any], scratch: Path) -> None:
+    began, ended = Event(), list[bool]()
 
     def listening(runs: Path, bank: Path, wants_to_stop: Callable[[], bool], windows: Any) -> Callable[[Job], None]:
-        asked.append(wants_to_stop)
-        return lambda job: (runs / job.name).mkdir(parents=True)
+        def work(job: Job) -> None:
+            (runs / job.name).mkdir(parents=True)
+            assert not wants_to_stop()
+            began.set()
+            while not wants_to_stop():
+                time.sleep(0.01)
+            ended.append(bool(list(scratch.glob("harkd-*/runs/run"))))
+
+        return work
 
     store["windows"] = None
-    worker = made(listening)
-    worker.do(Job("run", Train()), Cargo("windows", {}))
-    assert [stop() for stop in asked] == [False]
-    worker.stop()
-    assert [stop() for stop in asked] == [True]
+    worker, job = at_work(listening, began)
+    worker.leave()
+    assert ended == [True]  # it still had its folder
+    assert not list(scratch.iterdir())
+    job.join()
+    other = Thread(target=worker.do, args=(Job("other", Train()), Cargo("windows", {})), daemon=True)
+    other.start()
+    other.join(0.2)
+    assert other.is_alive()
+    assert not list(scratch.iterdir())
+
+
+def test_a_worker_leaves_from_under_a_job_that_does_not_listen(
+    store: dict[str, Any], scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_cluster, "GRACE", 0.1)
+    began, may_end = Event(), Event()
+
+    def deaf(runs: Path, bank: Path, wants_to_stop: Callable[[], bool], windows: Any) -> Callable[[Job], None]:
+        def work(job: Job) -> None:
+            (runs / job.name).mkdir(parents=True)
+            began.set()
+            may_end.wait(60)
+
+        return work
+
+    store["windows"] = None
+    worker, job = at_work(deaf, began)
+    worker.leave()
+    assert job.is_alive()
+    assert not list(scratch.iterdir())
+    may_end.set()
+    job.join()
 
 
 def test_machines_with_other_versions_do_not_take_part() -> None:
