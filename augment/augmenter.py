@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from harkd.augment import keys
 from harkd.augment.draws import Draws
@@ -16,7 +15,7 @@ from harkd.augment.learning import Evidence, Learner, Memory
 from harkd.augment.spec import Spec
 from harkd.augment.text import to_text
 from harkd.augment.transform import Branching, Compose, Mixing, Transform, always, leaves, nodes
-from harkd.datasets import Card, Signals, Windows
+from harkd.datasets import Card, Signals, Windows, class_shares
 from harkd.errors import UsageError
 
 
@@ -169,7 +168,7 @@ class Augmenter:
         picked = {}
         for name, target in self.windows.targets.items():
             values = target.values[index]
-            picked[name] = one_hot(values, len(target.classes)).float() if soft and target.kind == "class" else values
+            picked[name] = class_shares(values, len(target.classes)) if soft and target.kind == "class" else values
         return picked
 
     def _present(self, index: Tensor) -> Signals:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from harkd.augment.keys import below, distinct
-from harkd.datasets import Windows
+from harkd.datasets import IGNORE, Windows
 
 Partner = Literal["any", "same_class", "other_class", "same_subject", "other_subject"]
 
@@ -31,6 +31,7 @@ class Pool:
             who: what each partner has to be. `any` may be the window itself. Partners of the same class or subject are other
                 windows and differ from each other, as far as there are enough; who has no companion is given itself. Those of
                 another class or subject differ from each other too; where there is no other any window may be drawn.
+                A window without a label is a class of its own.
                 Partners of different kinds may coincide.
         """
         each, columns = words.unbind(1), dict[int, Tensor]()
@@ -49,7 +50,8 @@ class Pool:
     def _group(self, kind: str) -> _Groups:
         if kind not in self._groups:
             if kind == "class":
-                codes = self.windows.labels
+                labels, unknown = self.windows.labels, self.windows.labels == IGNORE
+                codes = torch.where(unknown, len(self.windows.classes) + unknown.cumsum(0), labels)
             else:
                 numbers = np.unique(self.windows.subjects, return_inverse=True)[1]
                 codes = torch.as_tensor(numbers, device=self.windows.device)

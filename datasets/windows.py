@@ -248,6 +248,11 @@ def content_ids(data: str, recording: str, starts: NDArray[np.int64]) -> NDArray
         return (base + starts.astype(np.uint64) * _ODD).view(np.int64)
 
 
+def class_shares(labels: Tensor, classes: int) -> Tensor:
+    """(..., class) how much a sample counts for each class, of class numbers (...,): for none where they are `IGNORE`."""
+    return (labels.unsqueeze(-1) == torch.arange(classes, device=labels.device)).float()
+
+
 def _collect_targets(
     card: Card, per_window: list[Mapping[str, int | NDArray[np.float32]]], dense: dict[str, list[NDArray[np.int64]]]
 ) -> dict[str, Target]:

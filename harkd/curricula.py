@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from harkd.curriculum import Curriculum, Drawn, Examiner, Shuffle, shuffled
+from harkd.datasets import IGNORE
 from harkd.errors import UsageError
-from harkd.losses import cross_entropy, kl
+from harkd.losses import difficulty, kl
 from harkd.options import Curricula
 
 Difficulty = Callable[[Examiner], Tensor]
@@ -20,8 +21,8 @@ Difficulty = Callable[[Examiner], Tensor]
 
 
 def student_loss(examiner: Examiner) -> Tensor:
-    """Cross-entropy of the student with the labels."""
-    return cross_entropy(examiner.labels, examiner.logits("student").double())
+    """Cross-entropy of the student with the labels; where there are none, with what the student itself decides."""
+    return difficulty(examiner.labels, examiner.logits("student").double())
 
 
 def student_doubt(examiner: Examiner) -> Tensor:
@@ -30,8 +31,8 @@ def student_doubt(examiner: Examiner) -> Tensor:
 
 
 def teacher_loss(examiner: Examiner) -> Tensor:
-    """Cross-entropy of the teacher with the labels."""
-    return cross_entropy(examiner.labels, examiner.logits(_teacher(examiner)).double())
+    """Cross-entropy of the teacher with the labels; where there are none, with what the teacher itself decides."""
+    return difficulty(examiner.labels, examiner.logits(_teacher(examiner)).double())
 
 
 def disagreement(examiner: Examiner) -> Tensor:
@@ -251,10 +252,11 @@ class Judged(Shuffle):
         if int(self.judged) < epoch:
             self.weight.copy_(self.weigh(epoch, examiner))
             self.judged.fill_(epoch)
-        shares = torch.zeros(int(examiner.labels.max()) + 1, dtype=torch.float64, device=self.weight.device)
-        shares.index_add_(0, examiner.labels, self.weight.double())
-        counts = examiner.labels.bincount(minlength=len(shares)).clamp_min(1)
-        self._told = {"share": float(self.weight.mean()), "classes": (shares / counts).tolist()}
+        known = examiner.labels != IGNORE
+        self._told = {
+            "share": float(self.weight.mean()),
+            "classes": mean_of_class(examiner.labels[known], self.weight[known].double()).tolist(),
+        }
 
     def told(self) -> dict[str, Any]:
         return self._told
@@ -325,8 +327,14 @@ class ListenLater(Judged):
 
 def _by_class(pool: Tensor, labels: Tensor) -> list[float]:
     """Share of each class's windows that are in a pool."""
-    every = labels.bincount()
-    return (labels[pool].bincount(minlength=len(every)) / every.clamp_min(1)).tolist()
+    known, chosen = labels != IGNORE, torch.zeros_like(labels, dtype=torch.float64)
+    chosen[pool] = 1
+    return mean_of_class(labels[known], chosen[known]).tolist()
+
+
+def mean_of_class(labels: Tensor, values: Tensor) -> Tensor:
+    """(class,) mean of values (n,) over the windows of a class; zero for a class without windows."""
+    return labels.bincount(values) / labels.bincount().clamp_min(1)
 
 
 def curriculum(name: Curricula, batch: int, draws: int, epochs: int) -> Curriculum:

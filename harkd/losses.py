@@ -18,7 +18,8 @@ def cross_entropy(target: Tensor, logits: Tensor, smoothing: float = 0.0) -> Ten
     """Cross-entropy (...,) of logits (..., class).
 
     Args:
-        target: class numbers (...,), where `IGNORE` counts zero, or shares of classes (..., class), as mixing makes them.
+        target: class numbers (...,), where `IGNORE` counts zero, or shares of classes (..., class), as mixing makes them; they
+            sum to less than 1 where a label is unknown.
         smoothing: weight of the uniform distribution in the target.
     """
     log_p = log_softmax(logits, -1)
@@ -27,8 +28,20 @@ def cross_entropy(target: Tensor, logits: Tensor, smoothing: float = 0.0) -> Ten
     else:
         loss = -log_p.gather(-1, target.clamp_min(0).unsqueeze(-1)).squeeze(-1)
     if smoothing:
-        loss = (1 - smoothing) * loss - smoothing * log_p.mean(-1)
+        uniform = -log_p.mean(-1)
+        loss = (1 - smoothing) * loss + smoothing * (target.sum(-1) * uniform if target.is_floating_point() else uniform)
     return loss if target.is_floating_point() else torch.where(target == IGNORE, torch.zeros_like(loss), loss)
+
+
+def difficulty(target: Tensor, logits: Tensor) -> Tensor:
+    """Cross-entropy (...,) of logits (..., class), with the class that they find likeliest where the target is `IGNORE`.
+
+    Args:
+        target: class numbers (...,), or shares of classes (..., class).
+    """
+    if not target.is_floating_point():
+        target = torch.where(target == IGNORE, logits.argmax(-1), target)
+    return cross_entropy(target, logits)
 
 
 def kl(target: Tensor, logits: Tensor, temperature: float | Tensor = 1.0) -> Tensor:

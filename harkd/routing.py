@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from harkd.datasets import Windows
+from harkd.datasets import IGNORE, Windows, class_shares
 from harkd.engine import Moment
-from harkd.losses import cross_entropy, jensen_shannon
+from harkd.losses import difficulty, jensen_shannon
 from harkd.options import CESKD
 from harkd.player import Player, predict
 from harkd.teachers import latest, numbers
@@ -49,7 +49,7 @@ class Routing(nn.Module):
             told = torch.stack([predict(player, train).double() for player in self.experts])
             return ladder(self.labels, told, self.options.margin) if self.options.difficulty == "ladder" else jensen_shannon(told)
         asked = self.experts[0 if self.options.difficulty == "student_loss" else -1]
-        return cross_entropy(self.labels, predict(asked, train).double())
+        return difficulty(self.labels, predict(asked, train).double())
 
     def _ranks(self) -> Tensor:
         """(n,) places of all windows from easy to hard, as they are now."""
@@ -97,11 +97,11 @@ def ladder(labels: Tensor, logits: Tensor, margin: float) -> Tensor:
     Windows of one expert are told apart by what the last one leaves to other classes.
 
     Args:
-        labels: (n,) class numbers.
+        labels: (n,) class numbers; where they are `IGNORE`, the last expert's decision counts.
         logits: (expert, n, class).
     """
     shares = logits.softmax(2)
-    own = labels.clamp_min(0).expand(len(logits), -1)[..., None]
+    own = torch.where(labels == IGNORE, logits[-1].argmax(1), labels).expand(len(logits), -1)[..., None]
     mine, best = shares.gather(2, own)[..., 0], shares.scatter(2, own, 0).amax(2)
     right = mine - best > margin
     first = torch.where(right.any(0), right.int().argmax(0), len(logits) - 1)
@@ -115,6 +115,5 @@ def mean_by(group: Tensor, values: Tensor) -> Tensor:
 
 def by_class(labels: Tensor, logits: Tensor) -> Tensor:
     """(class,) share of windows (n,) that logits (n, class) are right about; zero for a class without windows."""
-    member = labels[:, None] == torch.arange(logits.shape[1], device=labels.device)
-    right = member & (logits.argmax(1) == labels)[:, None]
-    return right.sum(0) / member.sum(0).clamp_min(1)
+    member, right = class_shares(labels, logits.shape[1]), logits.argmax(1) == labels
+    return (member * right[:, None]).sum(0) / member.sum(0).clamp_min(1)

@@ -18,7 +18,7 @@ from torch.nn.functional import one_hot
 
 from harkd.datasets import Windows
 from harkd.engine import At, Phase, Round, Step
-from harkd.losses import cross_entropy
+from harkd.losses import difficulty
 from harkd.methods.method import Method, Plan, Players, frozen, named
 from harkd.nets import Outputs
 from harkd.objectives import Context, CrossEntropy, Objective, Terms, Together
@@ -60,7 +60,7 @@ class Experts(Objective):
         share = one_hot(self.routing.choose(index), number).T
         loss = distance(told, mine, self.options)
         sees = (share * seeing(context, self.names)).sum(0) > 0
-        self.routing.heard(index, cross_entropy(context.y, mine.detach()))
+        self.routing.heard(index, difficulty(context.y, mine.detach()))
         loss = context.known(torch.where(sees, loss, torch.zeros_like(loss)), "student")
         return {"kl": loss, **shares_told(share.float(), self.names)}
 

@@ -10,7 +10,7 @@ import torch
 
 from harkd.augment import OPS, Augmenter, Draws, Mixing, Pool, Spec, parse
 from harkd.augment.mixing import Pair
-from harkd.datasets import Target
+from harkd.datasets import IGNORE, Target
 from harkd.errors import UsageError
 
 MIXING = [name for name, kind in OPS.items() if issubclass(kind, Pair)]
@@ -88,6 +88,37 @@ def test_the_label_is_mixed_like_the_signal(bench, strategy):
     torch.testing.assert_close(batch.x["wrist_acc"], y[:, :, None].expand(-1, -1, 16), rtol=0, atol=1e-6)
     torch.testing.assert_close(y.sum(1), torch.ones(300))
     assert int(((y > 0) & (y < 1)).sum()) > 100
+
+
+def test_a_window_without_a_label_brings_none_into_a_mixture(bench):
+    """Those of the last class have none: what is left of a label is what the signal has of the other two classes."""
+    windows = bench.windows((bench.acc,), 16, n=300, fill=class_signal)
+    target = windows.targets["activity"]
+    few = replace(target, values=torch.where(target.values == 2, IGNORE, target.values))
+    batch = bench.augment("none|mixup(0.4)", replace(windows, targets={"activity": few}))
+    expected = batch.x["wrist_acc"][:, :, 0] * torch.tensor([1.0, 1.0, 0.0])
+    torch.testing.assert_close(batch.targets["activity"], expected, rtol=0, atol=1e-6)
+    assert int((expected.sum(1) == 0).sum()) > 20
+
+
+@pytest.mark.parametrize("partner", ["same_class", "other_class"])
+@pytest.mark.parametrize("name", [name for name in MIXING if hasattr(OPS[name](), "partner")])
+def test_who_has_no_label_is_a_class_of_his_own(bench, name, partner):
+    windows = bench.windows(n=60)
+    target, known = windows.targets["activity"], torch.arange(60) % 3 == 0
+    few = replace(windows, targets={"activity": replace(target, values=torch.where(known, target.values, IGNORE))})
+    bench.augment(replace(OPS[name](), partner=partner), few)
+    pool = Augmenter(parse("none|mixup(0.4)"), few).spec.pool
+    words = torch.arange(60)[:, None] * torch.tensor([[0x9E3779B97F4A7C15 - 2**64]])
+    drawn = pool.partners(words, torch.arange(60), [partner])[:, 0]
+    if partner == "same_class":
+        assert torch.equal(drawn[~known], torch.arange(60)[~known])
+        assert torch.equal(target.values[drawn[known]], target.values[known])
+        assert bool(known[drawn[known]].all())
+    else:
+        assert not (drawn == torch.arange(60)).any()
+        assert not (known[drawn] & known & (target.values[drawn] == target.values)).any()
+        assert bool(known[drawn[~known]].any())
 
 
 @pytest.mark.parametrize("name", SOFT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -11,10 +12,25 @@ import torch
 from torch import Tensor
 
 from harkd.augment import parse
-from harkd.curricula import ByClass, ListenLater, Ranked, SelfPaced, Stretch, curriculum, self_paced, stretches
+from harkd.curricula import (
+    ByClass,
+    ListenLater,
+    Ranked,
+    SelfPaced,
+    Stretch,
+    curriculum,
+    mean_of_class,
+    self_paced,
+    stretches,
+    student_doubt,
+    student_loss,
+    teacher_loss,
+)
 from harkd.curriculum import Curriculum, Shuffle
+from harkd.datasets import IGNORE
 from harkd.engine import fit
 from harkd.errors import UsageError
+from harkd.methods import METHODS
 from harkd.options import KD, Curricula
 
 CPU = torch.device("cpu")
@@ -243,3 +259,40 @@ def test_groups_go_on_from_one_pass_into_the_next() -> None:
     assert sorted(shown[:12].tolist()) == sorted(shown[12:].tolist()) == list(range(12))
     assert torch.cat([drawn.draw for drawn in taken]).tolist() == [0] * 12 + [1] * 12
     assert all(len({labels[at] for at in shown[start : start + 4].tolist()}) == 1 for start in range(0, 24, 4))
+
+
+# Windows without a label
+
+
+def test_without_a_label_a_window_is_as_difficult_as_the_student_is_uncertain() -> None:
+    """Both windows have the answer (0.1, 0.9); one is labelled as the unlikelier class, the other not at all."""
+    asked = Asked([0.1, 0.1], [0, 0])
+    answers = torch.tensor([[0.1, 0.9], [0.1, 0.9]]).double().log()
+    asked.labels, asked.logits = torch.tensor([0, IGNORE]), lambda name: answers  # type: ignore[method-assign]
+    for measure in (student_loss, teacher_loss):
+        assert measure(asked).tolist() == pytest.approx([-math.log(0.1), -math.log(0.9)])
+    assert student_doubt(asked).tolist() == pytest.approx([0.9, 0.1])
+
+
+def test_what_was_taught_counts_windows_of_known_classes() -> None:
+    labels = torch.tensor([0, IGNORE, 2, 0, IGNORE])
+    assert mean_of_class(labels[labels != IGNORE], torch.tensor([1.0, 0.5, 0.0])).tolist() == [0.5, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_few_labels(toy: Any, name: Curricula) -> None:
+    """Two of three windows have none; they are shown all the same."""
+    ((target, of),) = toy.train.targets.items()
+    few = torch.where(torch.arange(len(toy.train)) % 3 == 0, of.values, IGNORE)
+    train = replace(toy.train, targets={target: replace(of, values=few)})
+    made = curriculum(name, 16, 0, 4)
+    history = toy.fit(METHODS["kd"](toy.cast("kd"), None, replace(toy.plan(epochs=4), curriculum=made)), train=train)
+    told = [record["taught"] for record in history if "taught" in record]
+    assert len(told) == (4 if name not in ("shuffle", "by-class") else 0)
+    for each in told:
+        assert len(each["classes"]) == 3
+        assert all(0 <= share <= 1 for share in each["classes"])
+    assert not told or told[-1]["share"] > 0.5
+    begin = sum(map(made.steps, range(3)))
+    last = torch.cat([made.take(begin + step).index for step in range(made.steps(3))])
+    assert (few[last] == IGNORE).any()

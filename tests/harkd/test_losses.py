@@ -13,7 +13,7 @@ from torch.func import vmap
 from torch.nn import functional as F
 
 from harkd.datasets import IGNORE
-from harkd.losses import cross_entropy, entropy, kl
+from harkd.losses import cross_entropy, difficulty, entropy, kl
 
 
 def numbers(*values: float) -> Tensor:
@@ -82,6 +82,20 @@ def test_an_ignored_label_costs_nothing_and_teaches_nothing() -> None:
     assert loss[0] == 0
     assert not logits.grad[0].any()
     assert logits.grad[1:].abs().amin(1).gt(0).all()
+
+
+def test_half_a_label_costs_half() -> None:
+    """What was mixed with a window of unknown class has half a label, and smoothing adds no more of one."""
+    whole, logits = SHARES[1:2], STUDENTS[1:2]
+    for part in (0.0, 0.5):
+        torch.testing.assert_close(cross_entropy(part * whole, logits, 0.1), part * cross_entropy(whole, logits, 0.1))
+
+
+def test_without_a_label_difficulty_is_that_of_the_likeliest_class() -> None:
+    hard = torch.tensor([IGNORE, 0, 1, IGNORE, 2])
+    found, labels = difficulty(hard, STUDENTS), torch.where(hard == IGNORE, STUDENTS.argmax(1), hard)
+    assert torch.equal(found, cross_entropy(labels, STUDENTS))
+    assert torch.equal(difficulty(SHARES, STUDENTS), cross_entropy(SHARES, STUDENTS))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])

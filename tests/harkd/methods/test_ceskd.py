@@ -133,6 +133,8 @@ def test_the_ladder_by_hand() -> None:
     labels = torch.tensor([0, 1, 2])
     assert ladder(labels, shares.log(), 0.0).tolist() == pytest.approx([0 + 0.8, 1 + 0.3, 1 + 0.9])
     assert ladder(labels, shares.log(), 0.35).tolist() == pytest.approx([1 + 0.8, 1 + 0.3, 1 + 0.9]), "0.6 is not far above 0.3"
+    unknown = torch.tensor([IGNORE, 1, 2])
+    assert ladder(unknown, shares.log(), 0.0)[0].item() == pytest.approx(1 + 0.3), "the last expert decides for the second class"
 
 
 def test_disagreement_of_the_experts(toy: Any, saying: Saying) -> None:

@@ -7,6 +7,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 import harkd
 from harkd.augment import parse
 from harkd.bank import HELD
-from harkd.datasets import Sees
+from harkd.datasets import IGNORE, Sees, Windows
 from harkd.methods import METHODS, Method
 from harkd.nets import Inputs, build
 from harkd.nets.fusion import fusion
@@ -112,6 +113,18 @@ def test_fewer_windows_than_a_batch(toy: Any, key: str) -> None:
 @pytest.mark.parametrize("key", METHODS)
 def test_a_class_that_is_missing(toy: Any, key: str) -> None:
     run(toy, key, toy.cast(key), train=toy.train.subset(torch.nonzero(toy.train.labels != 1)[:, 0]))
+
+
+def few_labels(train: Windows) -> Windows:
+    """Two of three windows have no label."""
+    ((name, target),) = train.targets.items()
+    values = torch.where(torch.arange(len(train)) % 3 == 0, target.values, IGNORE)
+    return replace(train, targets={name: replace(target, values=values)})
+
+
+@pytest.mark.parametrize("key", METHODS)
+def test_windows_without_a_label(toy: Any, key: str) -> None:
+    run(toy, key, toy.cast(key), train=few_labels(toy.train))
 
 
 @pytest.mark.parametrize("key", METHODS)
