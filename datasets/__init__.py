@@ -18,7 +18,7 @@ from harkd.datasets.recording import Recording, Segment, Sensor
 from harkd.datasets.scaler import Scaler, Statistics
 from harkd.datasets.sees import Sees
 from harkd.datasets.splits import Split, check, split
-from harkd.datasets.windows import IGNORE, Signals, Target, Windows, class_shares
+from harkd.datasets.windows import IGNORE, Signals, Target, Windows, class_means, class_shares
 
 __all__ = [
     "IGNORE",
@@ -35,6 +35,7 @@ __all__ = [
     "Target",
     "Windows",
     "check",
+    "class_means",
     "class_shares",
     "from_arrays",
     "load",

@@ -249,8 +249,20 @@ def content_ids(data: str, recording: str, starts: NDArray[np.int64]) -> NDArray
 
 
 def class_shares(labels: Tensor, classes: int) -> Tensor:
-    """(..., class) how much a sample counts for each class, of class numbers (...,): for none where they are `IGNORE`."""
+    """(..., class) how much a sample counts for each class.
+
+    Args:
+        labels: class numbers (...,), which count for none where they are `IGNORE`; or shares already, (..., class).
+    """
+    if labels.is_floating_point():
+        return labels.float()
     return (labels.unsqueeze(-1) == torch.arange(classes, device=labels.device)).float()
+
+
+def class_means(labels: Tensor, values: Tensor, classes: int) -> Tensor:
+    """(class,) mean of values (n,) over the samples of each class (n,); zero for a class without samples."""
+    member = class_shares(labels, classes).to(values.dtype)  # a product, for CUDA adds up a bincount in any order
+    return values @ member / member.sum(0).clamp_min(1)
 
 
 def _collect_targets(

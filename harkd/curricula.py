@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harkd.curriculum import Curriculum, Drawn, Examiner, Shuffle, shuffled
-from harkd.datasets import IGNORE
+from harkd.datasets import class_means
 from harkd.errors import UsageError
 from harkd.losses import difficulty, kl
 from harkd.options import Curricula
@@ -118,7 +118,10 @@ class Ranked(Curriculum):
             self.rank.copy_(self._ranks(self.difficulty(examiner), examiner.labels))
             self.judged.fill_(number)
             self._order.clear()
-        self._told = {"share": self.sizes[number] / self.length, "classes": _by_class(self._pool(number), examiner.labels)}
+        self._told = {
+            "share": self.sizes[number] / self.length,
+            "classes": _by_class(self._shown(number).double(), examiner.labels),
+        }
 
     def told(self) -> dict[str, Any]:
         return self._told
@@ -178,9 +181,9 @@ class Ranked(Curriculum):
             steps, turns = steps + mine, turns + -(-mine * self.batch // size)
         return steps, turns
 
-    def _pool(self, number: int) -> Tensor:
-        """Which windows a stretch shows."""
-        return (self.rank < self.sizes[number]).nonzero()[:, 0]
+    def _shown(self, number: int) -> Tensor:
+        """(n,) whether a stretch shows a window."""
+        return self.rank < self.sizes[number]
 
     def _pass(self, number: int, turn: int) -> Tensor:
         if (number, turn) not in self._order:
@@ -252,11 +255,7 @@ class Judged(Shuffle):
         if int(self.judged) < epoch:
             self.weight.copy_(self.weigh(epoch, examiner))
             self.judged.fill_(epoch)
-        known = examiner.labels != IGNORE
-        self._told = {
-            "share": float(self.weight.mean()),
-            "classes": mean_of_class(examiner.labels[known], self.weight[known].double()).tolist(),
-        }
+        self._told = {"share": float(self.weight.mean()), "classes": _by_class(self.weight.double(), examiner.labels)}
 
     def told(self) -> dict[str, Any]:
         return self._told
@@ -325,16 +324,10 @@ class ListenLater(Judged):
         return Drawn(drawn.index, drawn.draw, {"ce": None, "": self.weight[drawn.index]})
 
 
-def _by_class(pool: Tensor, labels: Tensor) -> list[float]:
-    """Share of each class's windows that are in a pool."""
-    known, chosen = labels != IGNORE, torch.zeros_like(labels, dtype=torch.float64)
-    chosen[pool] = 1
-    return mean_of_class(labels[known], chosen[known]).tolist()
-
-
-def mean_of_class(labels: Tensor, values: Tensor) -> Tensor:
-    """(class,) mean of values (n,) over the windows of a class; zero for a class without windows."""
-    return labels.bincount(values) / labels.bincount().clamp_min(1)
+def _by_class(weight: Tensor, labels: Tensor) -> list[float]:
+    """Mean weight (n,) of each class's windows (n,)."""
+    classes = int(labels.max().clamp_min(-1)) + 1  # none of them may have a label
+    return class_means(labels, weight, classes).tolist()
 
 
 def curriculum(name: Curricula, batch: int, draws: int, epochs: int) -> Curriculum:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from harkd.datasets import IGNORE, Windows, class_shares
+from harkd.datasets import IGNORE, Windows, class_means
 from harkd.engine import Moment
 from harkd.losses import difficulty, jensen_shannon
 from harkd.options import CESKD
@@ -115,5 +115,4 @@ def mean_by(group: Tensor, values: Tensor) -> Tensor:
 
 def by_class(labels: Tensor, logits: Tensor) -> Tensor:
     """(class,) share of windows (n,) that logits (n, class) are right about; zero for a class without windows."""
-    member, right = class_shares(labels, logits.shape[1]), logits.argmax(1) == labels
-    return (member * right[:, None]).sum(0) / member.sum(0).clamp_min(1)
+    return class_means(labels, (logits.argmax(1) == labels).double(), logits.shape[1])

@@ -35,7 +35,7 @@ class DomainLabels(CrossEntropy):
     def forward(self, context: Context) -> Terms:
         ((term, loss),) = super().forward(context).items()
         if self.weighs:
-            mine = counted(context.y_of(self.player), context.outputs[self.player].logits)
+            mine = class_shares(context.y_of(self.player), context.outputs[self.player].logits.shape[-1])
             weight = mine @ (1 - mine.sum(0) / mine.sum().clamp_min(1))
             loss = loss * weight / weight.mean().clamp_min(1e-6)
         return {term: loss if self.player == "student" else loss.mean()}
@@ -51,7 +51,7 @@ class ClassMeans(Objective):
     def means(self, context: Context, name: str) -> tuple[Tensor, Tensor]:
         """(class, class) mean logits of the windows of each class, tempered, and (class,) whether there are any."""
         logits = context.seen(context.outputs[name].logits.float(), name)
-        mine = counted(context.seen(context.y_of(name), name), logits)
+        mine = class_shares(context.seen(context.y_of(name), name), logits.shape[-1])
         count = mine.sum(0)
         return mine.T @ logits / count.clamp_min(1e-6)[:, None] / self.temperature, count > 0
 
@@ -59,11 +59,6 @@ class ClassMeans(Objective):
         every = [self.means(context, name) for name in self.domains]
         apart = [between(*one, *other) for one, other in combinations(every, 2)]
         return {"kl": torch.stack(apart).mean()}
-
-
-def counted(y: Tensor, logits: Tensor) -> Tensor:
-    """(batch, class) how much each window counts for each class of the logits."""
-    return y.float() if y.is_floating_point() else class_shares(y, logits.shape[-1])
 
 
 def between(a: Tensor, in_a: Tensor, b: Tensor, in_b: Tensor) -> Tensor:

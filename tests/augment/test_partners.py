@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from harkd.augment import OPS, Augmenter, Draws, Mixing, Pool, Spec, parse
+from harkd.augment.keys import GOLDEN, signed
 from harkd.augment.mixing import Pair
 from harkd.datasets import IGNORE, Target
 from harkd.errors import UsageError
@@ -109,7 +110,7 @@ def test_who_has_no_label_is_a_class_of_his_own(bench, name, partner):
     few = replace(windows, targets={"activity": replace(target, values=torch.where(known, target.values, IGNORE))})
     bench.augment(replace(OPS[name](), partner=partner), few)
     pool = Augmenter(parse("none|mixup(0.4)"), few).spec.pool
-    words = torch.arange(60)[:, None] * torch.tensor([[0x9E3779B97F4A7C15 - 2**64]])
+    words = torch.arange(60)[:, None] * signed(GOLDEN)
     drawn = pool.partners(words, torch.arange(60), [partner])[:, 0]
     if partner == "same_class":
         assert torch.equal(drawn[~known], torch.arange(60)[~known])

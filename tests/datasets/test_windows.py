@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harkd.datasets import IGNORE, Card, Cut, Recording, Segment, Windows
+from harkd.datasets import IGNORE, Card, Cut, Recording, Segment, Windows, class_means, class_shares
 from harkd.errors import DataError, UsageError
 
 RATE = 50.0
@@ -372,3 +372,17 @@ def test_both_variants_of_the_toy_set_hold_the_same_windows(toy_windows: Windows
         assert torch.equal(x, toy_windows_two_segments.gather(everything)[sensor])
     segments: list[set[str]] = [{s.segment for s in w.sensors.values()} for w in (toy_windows, toy_windows_two_segments)]
     assert list(map(len, segments)) == [1, 2]
+
+
+def test_shares_of_classes() -> None:
+    labels = torch.tensor([0, IGNORE, 2])
+    assert class_shares(labels, 3).tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1]]
+    assert class_shares(labels[:, None], 3).shape == (3, 1, 3)
+    mixed = torch.tensor([[0.25, 0.75]])
+    assert torch.equal(class_shares(mixed, 2), mixed)
+
+
+def test_means_by_class() -> None:
+    """Nothing counts that has no label, and a class without samples has the mean zero."""
+    labels, values = torch.tensor([0, IGNORE, 2, 0, IGNORE]), torch.tensor([1.0, 9.0, 0.5, 0.0, 9.0])
+    assert class_means(labels, values, 4).tolist() == [0.5, 0.0, 0.5, 0.0]

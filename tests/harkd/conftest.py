@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from harkd.curriculum import Shuffle
-from harkd.datasets import Card, Cut, Recording, Scaler, Sees, Segment, Sensor, Statistics, Windows
+from harkd.datasets import IGNORE, Card, Cut, Recording, Scaler, Sees, Segment, Sensor, Statistics, Windows
 from harkd.datasets.card import ClassTarget, Files, Licence
 from harkd.domains import domain
 from harkd.engine import Phase, fit
@@ -110,6 +110,12 @@ class Toy:
     net = staticmethod(build_net)
     state = staticmethod(state)
     equal = staticmethod(equal)
+
+    def few_labels(self) -> Windows:
+        """The training windows, two of three without a label."""
+        ((name, target),) = self.train.targets.items()
+        values = torch.where(torch.arange(len(self.train)) % 3 == 0, target.values, IGNORE)
+        return replace(self.train, targets={name: replace(target, values=values)})
 
     def player(self, net: Net | None = None, sees: str = "all", *, seed: int = 0, **more: Any) -> Player:
         """A player with a fitted scaler; without a net it gets one whose weights are a function of `seed`."""

@@ -7,7 +7,6 @@ import inspect
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor
 import harkd
 from harkd.augment import parse
 from harkd.bank import HELD
-from harkd.datasets import IGNORE, Sees, Windows
+from harkd.datasets import Sees
 from harkd.methods import METHODS, Method
 from harkd.nets import Inputs, build
 from harkd.nets.fusion import fusion
@@ -115,16 +114,9 @@ def test_a_class_that_is_missing(toy: Any, key: str) -> None:
     run(toy, key, toy.cast(key), train=toy.train.subset(torch.nonzero(toy.train.labels != 1)[:, 0]))
 
 
-def few_labels(train: Windows) -> Windows:
-    """Two of three windows have no label."""
-    ((name, target),) = train.targets.items()
-    values = torch.where(torch.arange(len(train)) % 3 == 0, target.values, IGNORE)
-    return replace(train, targets={name: replace(target, values=values)})
-
-
 @pytest.mark.parametrize("key", METHODS)
 def test_windows_without_a_label(toy: Any, key: str) -> None:
-    run(toy, key, toy.cast(key), train=few_labels(toy.train))
+    run(toy, key, toy.cast(key), train=toy.few_labels())
 
 
 @pytest.mark.parametrize("key", METHODS)
