@@ -118,10 +118,8 @@ class Ranked(Curriculum):
             self.rank.copy_(self._ranks(self.difficulty(examiner), examiner.labels))
             self.judged.fill_(number)
             self._order.clear()
-        self._told = {
-            "share": self.sizes[number] / self.length,
-            "classes": _by_class(self._shown(number).double(), examiner.labels),
-        }
+        shown = (self.rank < self.sizes[number]).double()
+        self._told = {"share": self.sizes[number] / self.length, "classes": _by_class(shown, examiner.labels)}
 
     def told(self) -> dict[str, Any]:
         return self._told
@@ -180,10 +178,6 @@ class Ranked(Curriculum):
             mine = stretch.epochs * -(-size // self.batch)
             steps, turns = steps + mine, turns + -(-mine * self.batch // size)
         return steps, turns
-
-    def _shown(self, number: int) -> Tensor:
-        """(n,) whether a stretch shows a window."""
-        return self.rank < self.sizes[number]
 
     def _pass(self, number: int, turn: int) -> Tensor:
         if (number, turn) not in self._order:
