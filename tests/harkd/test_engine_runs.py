@@ -326,18 +326,15 @@ def test_bfloat16(toy: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "draws", "allowed"),
+    ("strategy", "draws"),
     [
-        ("none", 0, 0),
-        ("removal(0.5)+shifting(0.5)+rotate(15, p=0.5)+jitter(0.1)+magnitude_warp(0.2)+time_warp(0.2)+scaling(0.1)", 0, 0),
-        ("one_of(removal(0.5), noise_injection(0.2))", 3, 0),
-        # torch's one_hot looks at the smallest and the largest class on the CPU, and not on a GPU: for windows and for partners.
-        ("jitter(0.1)|mixup(0.2, partner=other_class)", 3, 4),
+        ("none", 0),
+        ("removal(0.5)+shifting(0.5)+rotate(15, p=0.5)+jitter(0.1)+magnitude_warp(0.2)+time_warp(0.2)+scaling(0.1)", 0),
+        ("one_of(removal(0.5), noise_injection(0.2))", 3),
+        ("jitter(0.1)|mixup(0.2, partner=other_class)", 3),
     ],
 )
-def test_a_step_never_waits_for_the_device(
-    toy: Any, monkeypatch: pytest.MonkeyPatch, strategy: str, draws: int, allowed: int
-) -> None:
+def test_a_step_never_waits_for_the_device(toy: Any, monkeypatch: pytest.MonkeyPatch, strategy: str, draws: int) -> None:
     class Count(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             ops[func.overloadpacket.__name__] += 1
@@ -356,7 +353,7 @@ def test_a_step_never_waits_for_the_device(
     assert len(steps) == 8
     assert ops["convolution_backward"] == 8 * 3
     waits = {"_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "_unique2", "equal", "is_nonzero"}
-    assert sum(ops[name] for name in waits) == 8 * allowed
+    assert not any(ops[name] for name in waits)
 
 
 @pytest.mark.gpu
