@@ -48,6 +48,7 @@ def main(argv: Sequence[str]) -> int:
 def _runs(options: Report) -> int:
     from harkd.commands.session import results
     from harkd.report import write_report
+    from harkd.report.words import many
     from harkd.runs import runs_below
 
     runs = runs_below(options.runs)
@@ -56,7 +57,7 @@ def _runs(options: Report) -> int:
     if options.json:
         print_json({"report": str(page), "runs": results(runs)})
     else:
-        print(f"{len(runs)} runs: {page} and {page.with_suffix('.md')}")
+        print(f"{many(len(runs), 'run')}: {page} and {page.with_suffix('.md')}")
     return 0
 
 

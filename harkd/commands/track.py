@@ -32,6 +32,7 @@ class Track:
 
 def main(argv: Sequence[str]) -> int:
     options = parse(Track, "harkd track", argv)
+    from harkd.report.words import many
     from harkd.runs import runs_below
     from harkd.tracking import named, track
 
@@ -47,5 +48,5 @@ def main(argv: Sequence[str]) -> int:
     if options.json:
         print_json({"where": options.where, "to": to, "runs": [str(run.folder) for run in runs]})
     else:
-        print(f"{len(runs)} runs: {options.where} ({', '.join(to)})")
+        print(f"{many(len(runs), 'run')}: {options.where} ({', '.join(to)})")
     return 0

@@ -155,7 +155,7 @@ def test_a_report_on_folders_of_runs(harkd: Any, world: Any, distilled: Path, tm
 def test_a_run_that_is_named_twice_counts_once(harkd: Any, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(trained)
     told = harkd("report", trained, f"{trained}/", trained.parent, trained / ".." / trained.name, "link")
-    assert told.out == "1 runs: report.html and report.md\n"
+    assert told.out == "1 run: report.html and report.md\n"
 
 
 def test_runs_that_a_report_cannot_be_about(harkd: Any, trained: Path, tmp_path: Path) -> None:
