@@ -171,8 +171,8 @@ their teachers: they are larger than all others.
 RUNG_2 = """
 ## Rung 2: the six best, tuned, 6,000 updates
 
-`ce`, `kd`, and six methods. The six of a data set were chosen on validation subjects of the other data set (mean rank of accuracy
-in rung 1), because a subject on whom one fold is validated is tested in another. Each method is tuned in each fold by four
-trials (Optuna) with 1,500 updates on the fold's validation subjects: its weights, temperature and label smoothing; the defaults
-stay where no trial is better.
+`ce`, `kd`, and six methods. The six of a data set were chosen on validation subjects of the other data set (mean rank of
+accuracy in the first seed of rung 1), because a subject on whom one fold is validated is tested in another. Each method is
+tuned in each fold by four trials (Optuna) with 1,500 updates on the fold's validation subjects: its weights, temperature and
+label smoothing; the defaults stay where no trial is better.
 """
